@@ -1,0 +1,9 @@
+"""The `shaper` command."""
+
+import click
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="shaper")
+def main() -> None:
+    """Slow only images and video from targeted hosts, and measure exactly what was done."""

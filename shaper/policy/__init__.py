@@ -1,0 +1,1 @@
+"""Floor 1: which bytes, when, for whom. Pure; only `load` knows YAML."""
