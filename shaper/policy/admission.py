@@ -1,4 +1,4 @@
-"""What becomes of a connection before a byte of it is read: intercepted, shaped as a whole, tunnelled or refused.
+"""What becomes of a connection before a byte of it is read: intercepted, shaped whole, tunnelled or refused.
 
 An untargeted host is tunnelled and never decrypted; so is a target of a client that takes no part.
 """
@@ -29,14 +29,14 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A client's part in the study: who it is to the policy, and a reason to leave it alone, if there is one."""
+    """A client's part in the study: who it is to the policy, and the reason to leave it alone, if any."""
 
     person: Person = field(default_factory=Person)
     exempt: Reason | None = None  # NO_CONSENT, PAUSED, OVER_BUDGET: neither decrypted, shaped nor recorded
 
 
 class Registry(Protocol):
-    """Who may use the proxy, and on what terms. Called on every connection: must be fast and must not raise."""
+    """Who may use the proxy, and on what terms. Called on every connection: fast, and must not raise."""
 
     def authenticate(self, username: str, password: str) -> str | None:
         """Return the client's key for these proxy credentials, or None when they are wrong."""

@@ -1,9 +1,8 @@
 """The policy as frozen, validated types: the public contract that a policy file is read into.
 
-Rates are bits per second, sizes bytes, durations seconds. Every key is explained in docs/policy.md (held true by a test).
+Rates are bits per second, sizes bytes, durations seconds. Every key is explained in docs/policy.md, by test.
 """
 
-from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shaper.pacing.limit import Limit, Manner, Scope
 from shaper.policy.media import MediaClass
-from shaper.policy.units import Duration, Rate, Share, Size
+from shaper.policy.units import Duration, Moment, Period, Rate, Share, Size
 
 type Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
@@ -41,7 +40,7 @@ class Access(StrEnum):
 
 
 class Block(StrEnum):
-    """The announced last step: refuse (an error response, or no connection) or reset (the connection is cut)."""
+    """The announced last step: refuse (an error response, or no connection) or reset (a cut connection)."""
 
     REFUSE = "refuse"
     RESET = "reset"
@@ -59,7 +58,7 @@ class Model(BaseModel):
 
 
 class Contains(Model):
-    """A host pattern that matches anywhere in the name, as Russia's `*t.co*` did. Check its collateral with lint."""
+    """A host pattern that matches anywhere in the name, as Russia's `*t.co*` did. Lint shows its collateral."""
 
     contains: Annotated[str, Field(min_length=1)]
 
@@ -77,7 +76,7 @@ class Cap(Model):
     rate: Rate
     burst: Size = 2048
     manner: Manner = Manner.SMOOTH
-    window: Annotated[Duration, Field(gt=0)] = 1.0
+    window: Period = 1.0
 
     @cached_property
     def limit(self) -> Limit:
@@ -95,7 +94,7 @@ class Latency(Model):
 
 
 class Rule(Model):
-    """First match wins. The conditions (`target`, `media`, `access`, `arms`, `phases`, `rollout`) must all hold."""
+    """First match wins. `target`, `media`, `direction`, `access`, `arms`, `phases`, `rollout` must all hold."""
 
     name: Name
     target: Name
@@ -117,8 +116,8 @@ class Phase(Model):
     """A named stretch of time, from `start` up to but not including `end`; both need a UTC offset or Z."""
 
     name: Name
-    start: datetime
-    end: datetime | None = None
+    start: Moment
+    end: Moment | None = None
     description: str = ""
 
 
@@ -136,7 +135,7 @@ class Policy(Model):
     never: tuple[str | Contains, ...] = ()
     arms: dict[Name, Annotated[float, Field(gt=0)]] = {}
     phases: tuple[Phase, ...] = ()
-    forget_after: Annotated[Duration, Field(gt=0)] = 600.0
+    forget_after: Period = 600.0
     server_timing: bool = False
     rules: tuple[Rule, ...]
 

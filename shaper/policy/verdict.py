@@ -1,4 +1,4 @@
-"""The decision for one message: which rule, why, and which limits. Total: whatever the facts, there is a verdict.
+"""The decision for one message: which rule, why, which limits. Total: whatever the facts, there is a verdict.
 
 When nothing is known or nothing applies, the verdict is to pass unshaped with a counted reason.
 """
@@ -60,7 +60,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The decision. `limits` is ordered from the narrowest scope to the widest and empty when nothing is capped."""
+    """The decision. `limits` go from the narrowest scope to the widest; there are none when nothing is capped."""
 
     reason: Reason
     media: MediaClass = MediaClass.OTHER
