@@ -26,6 +26,15 @@ class Manner(StrEnum):
     POLICE = "police"  # dropped by the kernel; no bucket in user space
 
 
+def quantum(rate: float) -> int:
+    """Return the piece, in bytes, for a cap of `rate` bytes/s.
+
+    20 ms of rate keeps the line smooth at low rates; from 400 kbit/s on, 1 kB, and from 1.6 Mbit/s on, 5 ms of rate,
+    keep the distance from the ideal line below 1.5 kB or 10 ms of rate with room for a late wake.
+    """
+    return max(1, round(min(0.020 * rate, max(1000.0, 0.005 * rate))))
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """One bucket's law: `rate` bytes/s, `burst` bytes (smooth), `window` seconds (window)."""
@@ -37,10 +46,14 @@ class Limit:
     window: float = 1.0
 
     def make_bucket(self) -> Bucket:
-        """Return a fresh, full bucket. POLICE has none here."""
+        """Return a fresh, full bucket. POLICE has none here.
+
+        A shared bucket holds at least one quantum: with less, it would lose what refills while a piece waits in line.
+        """
         match self.manner:
             case Manner.SMOOTH:
-                return TokenBucket(self.rate, self.burst)
+                least = 0 if self.scope is Scope.RESPONSE else quantum(self.rate)
+                return TokenBucket(self.rate, max(self.burst, least))
             case Manner.WINDOW:
                 return WindowBucket(self.rate, self.window)
             case Manner.POLICE:

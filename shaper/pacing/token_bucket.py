@@ -1,7 +1,8 @@
 """One token bucket, as a due time.
 
-Law: the bytes due within any interval of t seconds are at most `burst + rate * t`.
-The bucket is never polled: a caller reserves, is told the instant, and keeps to it. A reservation is not given back.
+Law: the bytes due within any interval of t seconds are at most `burst + rate * t`, where a piece larger than the burst
+counts as the burst. The bucket is never polled: a caller reserves, is told the instant, and keeps to it. A reservation
+is not given back.
 """
 
 

@@ -1,0 +1,131 @@
+"""One transfer's backlog and the chain of buckets that releases it.
+
+Bytes leave in the order in which they came, none lost and none invented. A piece leaves when every bucket of the
+chain has granted it, the narrowest asked first and each only once the one before has granted: a transfer held by its
+own cap takes nothing from a bucket it shares. Each transfer has one piece in the queue of a shared bucket, so those
+that want more than their share get equal shares and what others leave goes to them: max-min fairness.
+
+Pieces leave when wholly paid for, never before, so the line that a client sees stays on or under the ideal one.
+A transfer that was woken late, or had to wait for a wider bucket, makes up for it, as long as it is not behind by more
+than `LATENESS`; what is lost beyond that is not given back.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from shaper.pacing.limit import Bucket, quantum
+
+LATENESS = 0.1
+"""Seconds by which a transfer may be behind and still catch up. The law of its buckets holds for the bytes sent
+whenever it is punctual; when it was late, at most `burst + rate * (t + LATENESS)` bytes are sent within any t."""
+
+
+class Release(NamedTuple):
+    """What leaves now, and when to ask again: an instant, or None when only new bytes can change anything."""
+
+    data: bytes
+    wake_at: float | None
+
+
+class Pacer:
+    """Push bytes, release what is due. `free` bytes pass first; after `freeze_after` bytes nothing passes any more."""
+
+    __slots__ = (
+        "_at",
+        "_chain",
+        "_due",
+        "_free",
+        "_left",
+        "_piece",
+        "_queue",
+        "_stage",
+        "_start",
+        "backlog",
+        "quantum",
+    )
+
+    def __init__(
+        self,
+        chain: Sequence[Bucket],
+        *,
+        free: int = 0,
+        freeze_after: int | None = None,
+        start_at: float = 0.0,
+    ) -> None:
+        self._chain = tuple(chain)
+        self.quantum = min((quantum(bucket.rate) for bucket in chain), default=0)
+        self._queue: deque[bytes] = deque()
+        self._start = 0  # how much of the queue's head has left already
+        self._free = free
+        self._left = freeze_after  # bytes that may still pass; None: no end
+        self._at = start_at  # from when on the next piece is wanted
+        self._piece = 0  # size of the piece under way, 0: none
+        self._stage = 0  # how many buckets have granted it
+        self._due = 0.0  # when the last of them grants it
+        self.backlog = 0
+
+    @property
+    def wakes(self) -> float:
+        """How often a second this transfer is woken while it has a backlog, with its quantum as it is by nature."""
+        return min((bucket.rate for bucket in self._chain), default=0.0) / (self.quantum or 1)
+
+    def push(self, data: bytes, now: float) -> None:
+        """Take bytes in at instant `now`."""
+        if not self.backlog:
+            self._at = max(self._at, now)
+        if data:
+            self._queue.append(data)
+            self.backlog += len(data)
+
+    def release(self, now: float, stretch: float = 1.0) -> Release:
+        """Give out what is due at `now`. `stretch` makes the pieces larger and fewer, for a proxy under load."""
+        size = 0
+        while self.backlog > size:
+            if not self._piece and not self._begin(self.backlog - size, now, stretch):
+                return Release(self._take(size), None)  # frozen
+            while self._due <= now and self._stage < len(self._chain):
+                self._due = self._chain[self._stage].reserve(self._piece, max(self._due, now - LATENESS))
+                if not self._stage:
+                    self._at = self._due
+                self._stage += 1
+            if self._due > now:
+                return Release(self._take(size), self._due)
+            size += self._piece
+            self._piece = 0
+        return Release(self._take(size), None)
+
+    def _begin(self, waiting: int, now: float, stretch: float) -> bool:
+        """Choose the next piece out of `waiting` bytes; False when the transfer is frozen."""
+        if self._left is not None:
+            waiting = min(waiting, self._left)
+        if not waiting:
+            return False
+        self._at = self._due = max(self._at, now - LATENESS)
+        self._piece, self._stage = waiting, 0
+        if self._free:
+            self._piece, self._stage = min(waiting, self._free), len(self._chain)
+            self._free -= self._piece
+        elif self._chain:
+            piece = self.quantum * stretch
+            if len(self._chain) > 1:  # what its own bucket refilled while it waited for a wider one, in one piece
+                piece = max(piece, (now - self._at) * self._chain[0].rate)
+            self._piece = min(waiting, max(1, round(piece)))
+        if self._left is not None:
+            self._left -= self._piece
+        return True
+
+    def _take(self, size: int) -> bytes:
+        """Take `size` bytes off the queue's head."""
+        self.backlog -= size
+        taken = []
+        while size:
+            head, start = self._queue[0], self._start
+            end = min(len(head), start + size)
+            taken.append(head[start:end])
+            size -= end - start
+            if end == len(head):
+                self._queue.popleft()
+                end = 0
+            self._start = end
+        return taken[0] if len(taken) == 1 else b"".join(taken)
