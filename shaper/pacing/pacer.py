@@ -37,6 +37,7 @@ class Pacer:
         "_due",
         "_free",
         "_left",
+        "_most",
         "_piece",
         "_queue",
         "_stage",
@@ -55,6 +56,7 @@ class Pacer:
     ) -> None:
         self._chain = tuple(chain)
         self.quantum = min((quantum(bucket.rate) for bucket in chain), default=0)
+        self._most = min((quantum(bucket.rate) for bucket in chain[1:]), default=0)
         self._queue: deque[bytes] = deque()
         self._start = 0  # how much of the queue's head has left already
         self._free = free
@@ -109,7 +111,7 @@ class Pacer:
         elif self._chain:
             piece = self.quantum * stretch
             if len(self._chain) > 1:  # what its own bucket refilled while it waited for a wider one, in one piece
-                piece = max(piece, (now - self._at) * self._chain[0].rate)
+                piece = max(piece, min(self._most, (now - self._at) * self._chain[0].rate))
             self._piece = min(waiting, max(1, round(piece)))
         if self._left is not None:
             self._left -= self._piece
