@@ -3,12 +3,13 @@
 At any instant a transfer is in exactly one `Wait`, so the parts of the ledger sum to the client's time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
-SCHEMA = "shaper.transfer/1"
+type Schema = Literal["shaper.transfer/1"]
+SCHEMA: Schema = "shaper.transfer/1"
 
 
 class Wait(StrEnum):
@@ -45,6 +46,11 @@ class Ledger:
         self.seconds[self._now] += at - self._since
         self._now, self._since = wait, at
 
+    def close(self, at: float) -> float:
+        """End the account at instant `at` and return the duration: the sum of the parts, to the last bit."""
+        self.enter(self._now, at)
+        return sum(self.seconds[wait] for wait in Wait)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferRecord:
@@ -53,6 +59,7 @@ class TransferRecord:
     No URL, query, cookie, body, host or client address: a target is named as the policy names it.
     """
 
+    schema: Schema = SCHEMA
     id: str  # random, to find the line from an exemplar
     time: str  # start, RFC 3339 UTC
     study: str
@@ -93,6 +100,13 @@ class TransferRecord:
     rate_ratio: float | None = None  # achieved / configured
     estimate: Mapping[str, float] | None = None  # shadow: policy → seconds it would have added (open-loop)
     flags: tuple[str, ...] = ()  # e.g. "out-of-tolerance"
+
+    def waits(self) -> Iterator[tuple[Wait, float]]:
+        """Yield the ledger's parts. They sum to `duration`."""
+        yield Wait.ORIGIN, self.waiting
+        yield Wait.RECEIVING, self.receiving
+        yield Wait.SHAPER, self.held
+        yield Wait.CLIENT, self.stalled
 
 
 class Recorder(Protocol):
