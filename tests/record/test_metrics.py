@@ -24,6 +24,7 @@ def series(metrics):
 
 
 PHOTO = {"media": "image", "rule": "photos", "arm": "treatment"}
+OTHER_RULE = {"name": "sounds", "target": "media", "media": ["audio"]}
 
 
 def test_a_response_is_counted_with_its_verdict_its_outcome_and_its_bytes(metrics, make_record):
@@ -126,7 +127,7 @@ def test_a_word_from_traffic_never_becomes_a_label(make_policy, make_record, nam
 
 
 def test_a_retired_policys_names_stay_listed_for_transfers_under_way(metrics, make_policy, make_record):
-    metrics.policy_loaded(make_policy(rules=[{"name": "all", "target": "media"}], study="next"))
+    metrics.policy_loaded(make_policy(rules=[OTHER_RULE], study="next"))
     metrics.record(make_record(rule="photos"))
     assert value(metrics, "responses_total", **PHOTO, reason="matched", phase="slow", outcome="complete") == 1
 
