@@ -64,6 +64,7 @@ class Roster:
         self._holders: dict[bytes, str] = {}  # credential's digest -> pseudonym
         self._sessions: dict[str, Session] = {}
         self._drawn: dict[str, str] = {}  # arms that the policy drew, not yet in the store
+        self._rehearsed: dict[str, tuple[str, float]] = {}  # the arm of a person's own test, and until when
         self._used: dict[str, int] = {}  # bytes since the beginning of ...
         self._day = now() // DAY
         self._entries: deque[Entry] = deque()
@@ -87,7 +88,8 @@ class Roster:
             state = State.PAUSED if session.resting(now, self.terms) else state
         if state.exempt is not None or found is None:
             return Standing(exempt=state.exempt or State.INVITED.exempt)
-        arm = found[0].arm or self._drawn.get(client)
+        rehearsed, until = self._rehearsed.get(client, ("", 0.0))
+        arm = rehearsed if now < until else found[0].arm or self._drawn.get(client)
         return Standing(Person(pseudonym=client, access=found[0].access, arm=arm))
 
     def record(self, record: TransferRecord) -> None:
@@ -101,7 +103,7 @@ class Roster:
         if len(self._entries) >= BACKLOG:
             self.dropped += 1
             return
-        if found[0].arm is None and record.arm:
+        if found[0].arm is None and record.arm and record.arm != self._rehearsed.get(client, ("",))[0]:
             self._drawn.setdefault(client, record.arm)
         body = json.dumps({name: getattr(record, name) for name in SHOWN}, separators=(",", ":"))
         self._entries.append(Entry(found[0].id, Kind.TRANSFER, now, record.size, body))
@@ -178,6 +180,11 @@ class Roster:
     def set_arm(self, pseudonym: str, arm: str | None) -> None:
         """Hold the person to an arm, or None to have it drawn again."""
         self._change(pseudonym, lambda volunteer: replace(volunteer, arm=arm))
+
+    def rehearse(self, pseudonym: str, arm: str, seconds: float = 120.0) -> None:
+        """Let the person feel an arm for a while, in their own test. The arm they are in stays theirs."""
+        self._person(pseudonym)
+        self._rehearsed[pseudonym] = arm, self._now() + seconds
 
     def delete(self, pseudonym: str) -> None:
         """Forget the person and all that is theirs. Their credential is wrong from now on."""
