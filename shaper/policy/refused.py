@@ -16,6 +16,8 @@ class RefusedError(ValueError):
 
 def shown(value: object) -> str:
     """Return the value in double quotes, on one line and cut to a readable length."""
-    text = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    text = str(value)
+    if value is None or isinstance(value, bool):
+        text = "null" if value is None else text.lower()
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:60])
     return f'"{text}"'

@@ -61,9 +61,7 @@ class Quantity:
 
     @property
     def schema(self) -> WithJsonSchema:
-        return WithJsonSchema(
-            {"type": "string", "pattern": f"^{self.pattern}$", "description": f"A {self.noun}"}
-        )
+        return WithJsonSchema({"type": "string", "pattern": f"^{self.pattern}$", "description": f"A {self.noun}"})
 
 
 def write(*examples: str) -> Callable[[str], str]:

@@ -1,0 +1,186 @@
+"""A policy made ready to decide: each message and each connection gets a verdict, whatever its facts.
+
+Rules are tried in the file's order; the first whose conditions all hold decides. When none does, the reason is the
+condition that failed last among them, in the order of `Obstacle`: a rule that fails only for its arm says more than
+one about other media. Anything that goes wrong in here is a verdict too: unshaped, for the reason `error`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from functools import lru_cache
+
+from shaper.policy.assignment import Assignment
+from shaper.policy.media import Evidence, MediaClass, classify
+from shaper.policy.model import Direction, Level, Mode, Policy, Rule
+from shaper.policy.schedule import in_force
+from shaper.policy.target import HostSet
+from shaper.policy.verdict import Facts, Person, Reason, Verdict
+
+REMEMBERED = 4096  # hosts and clients whose look-ups are kept
+
+
+class Obstacle(IntEnum):
+    """The conditions of a rule, in the order in which they are tried."""
+
+    LEVEL = 1
+    DIRECTION = 2
+    MEDIA = 3
+    ACCESS = 4
+    ARM = 5
+    PHASE = 6
+    ROLLOUT = 7
+
+    @property
+    def reason(self) -> Reason:
+        return _REASONS.get(self, Reason.NO_RULE)
+
+
+_REASONS = {
+    Obstacle.ACCESS: Reason.ACCESS,
+    Obstacle.ARM: Reason.ARM,
+    Obstacle.PHASE: Reason.PHASE,
+    Obstacle.ROLLOUT: Reason.ROLLOUT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What the rules of a target are tried against. `media` and `up` count only at the media level."""
+
+    level: Level
+    media: MediaClass
+    up: bool
+    access: str | None
+    arm: str
+    phases: tuple[str, ...]
+    place: float
+
+    def obstacle(self, rule: Rule) -> Obstacle | None:
+        """Return the first condition of the rule that does not hold."""
+        return self._obstacle_in_message(rule) or self._obstacle_in_client(rule)
+
+    def _obstacle_in_message(self, rule: Rule) -> Obstacle | None:
+        if rule.level is not self.level:
+            return Obstacle.LEVEL
+        if rule.level is Level.CONNECTION:
+            return None
+        if rule.direction is (Direction.DOWN if self.up else Direction.UP):
+            return Obstacle.DIRECTION
+        return None if self.media in rule.media else Obstacle.MEDIA
+
+    def _obstacle_in_client(self, rule: Rule) -> Obstacle | None:
+        if rule.access and self.access not in rule.access:
+            return Obstacle.ACCESS
+        if rule.arms and self.arm not in rule.arms:
+            return Obstacle.ARM
+        if rule.phases and not any(phase in self.phases for phase in rule.phases):
+            return Obstacle.PHASE
+        return None if self.place < rule.rollout else Obstacle.ROLLOUT
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the policy says of a host: the target that lists it, and every rule about it, in order."""
+
+    target: str = ""
+    rules: tuple[Rule, ...] = ()
+    never: bool = False
+
+
+class Judge:
+    """One policy, compiled. `key` is the study's secret for arms and rollouts. Times are study times."""
+
+    def __init__(self, policy: Policy, key: bytes = b"") -> None:
+        self.policy = policy
+        self._assignment = Assignment(key, policy.study, policy.arms)
+        self._never = HostSet(policy.never)
+        self._targets = {name: HostSet(target.hosts) for name, target in policy.targets.items()}
+        self.listing = lru_cache(REMEMBERED)(self._listing)
+        self._drawn = lru_cache(REMEMBERED)(
+            lambda person: (self._assignment.arm(person), self._assignment.place(person))
+        )
+
+    def decide(self, facts: Facts, person: Person, now: datetime) -> Verdict:
+        """Return the verdict on one message. Never raises."""
+        try:
+            return self._decide(facts, person, now)
+        except Exception:  # the law of the fallback: unshaped, and counted
+            return Verdict(Reason.ERROR)
+
+    def decide_connection(self, host: str, person: Person, now: datetime) -> Verdict:
+        """Return the verdict of the connection-level rules on a whole connection. Never raises."""
+        try:
+            listing = self.listing(host)
+            if reason := _exclusion(listing):
+                return Verdict(reason)
+            return self._verdict(listing, self.case(Level.CONNECTION, person, now), Evidence.NONE)
+        except Exception:  # the law of the fallback: unshaped, and counted
+            return Verdict(Reason.ERROR)
+
+    def case(
+        self, level: Level, person: Person, now: datetime, media: MediaClass = MediaClass.OTHER, up: bool = False
+    ) -> Case:
+        """Return what rules are tried against for this client at this study time."""
+        arm, place = self._drawn(person)
+        return Case(level, media, up, person.access, arm, in_force(self.policy.phases, now), place)
+
+    def _decide(self, facts: Facts, person: Person, now: datetime) -> Verdict:
+        listing = self.listing(facts.host)
+        if reason := _exclusion(listing):
+            return Verdict(reason)
+        if reason := unshapeable(facts):
+            case = self.case(Level.MEDIA, person, now)
+            return Verdict(reason, target=listing.target, arm=case.arm, phase="+".join(case.phases))
+        media, evidence = classify(facts.content_type, facts.head, facts.fetch_dest, facts.path)
+        return self._verdict(listing, self.case(Level.MEDIA, person, now, media, facts.up), evidence)
+
+    def _verdict(self, listing: Listing, case: Case, evidence: Evidence) -> Verdict:
+        furthest = Obstacle.LEVEL
+        for rule in listing.rules:
+            obstacle = case.obstacle(rule)
+            if obstacle is None:
+                break
+            furthest = max(furthest, obstacle)
+        else:
+            rule = None
+        return Verdict(
+            furthest.reason if rule is None else self._reason(rule),
+            case.media,
+            evidence,
+            listing.target if rule is None else rule.target,
+            rule,
+            () if rule is None else rule.limits,
+            case.arm,
+            "+".join(case.phases),
+        )
+
+    def _reason(self, rule: Rule) -> Reason:
+        if not rule.asks_for_something:
+            return Reason.UNCAPPED
+        return Reason.SHADOW if self.policy.mode is Mode.SHADOW else Reason.MATCHED
+
+    def _listing(self, host: str) -> Listing:
+        never = host in self._never
+        targets = [name for name, hosts in self._targets.items() if host in hosts]
+        rules = tuple(rule for rule in self.policy.rules if rule.target in targets)
+        return Listing(targets[0] if targets else "", rules, never)
+
+
+def unshapeable(facts: Facts) -> Reason | None:
+    """Return why a message of this kind is never shaped, whatever the rules."""
+    if facts.upgrade or facts.status == 101:
+        return Reason.UPGRADE
+    if facts.method == "CONNECT" or facts.content_length == 0:
+        return Reason.BODILESS
+    if not facts.up and (facts.method == "HEAD" or facts.status < 200 or facts.status in {204, 205, 304}):
+        return Reason.BODILESS
+    if any(value.partition(";")[0].strip() == "text/event-stream" for value in facts.content_type):
+        return Reason.EVENT_STREAM
+    return None
+
+
+def _exclusion(listing: Listing) -> Reason | None:
+    if listing.never:
+        return Reason.NEVER
+    return None if listing.target else Reason.UNTARGETED
