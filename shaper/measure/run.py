@@ -1,0 +1,208 @@
+"""A run on disk: what was measured, under which conditions. docs/measuring.md explains every key.
+
+    RUN/run.json         one `Conditions`: written before the first sample, `ended` added after the last
+    RUN/samples.jsonl    one `Sample` a line, in the order of measurement, each on disk before the next begins
+    RUN/journal*.jsonl   the proxies' own records, as `shaper run --journal` writes them
+
+A sample is what the client saw. It names no address and no URL: objects have the names that the plan gives them.
+Samples of one `block` were measured back to back, one for each arm in random order, and are what is compared.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import count
+from pathlib import Path
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+CONDITIONS_SCHEMA = "shaper.run/1"
+SAMPLE_SCHEMA = "shaper.sample/1"
+CONDITIONS, SAMPLES, JOURNALS = "run.json", "samples.jsonl", "journal*.jsonl"
+
+STRICT = ConfigDict(extra="forbid")
+
+
+class RunError(Exception):
+    """One line for people: place, subject, remedy."""
+
+
+class Outcome(StrEnum):
+    """How a sample ended. A timeout is censored: the transfer took longer than it was watched."""
+
+    COMPLETE = "complete"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """What the policy did to this transfer, to score detectors with. `manner` is none, smooth, window or police."""
+
+    __pydantic_config__ = STRICT
+
+    manner: str
+    rate: float | None = None  # bit/s
+    burst: int | None = None  # bytes
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One resource of a page, by Resource Timing; seconds since navigation began."""
+
+    __pydantic_config__ = STRICT
+
+    name: str
+    media: str
+    start: float
+    response: float | None = None  # first byte of the response
+    end: float | None = None  # None: not complete when the page was left
+    size: int = 0
+    protocol: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Browser:
+    """What a browser measured of one page load: seconds since navigation began, None where it did not happen."""
+
+    __pydantic_config__ = STRICT
+
+    load: float | None = None
+    interactive: float | None = None
+    lcp: float | None = None
+    images: int = 0  # that the page has
+    images_complete: Mapping[str, float] | None = None  # share of them after "5", "10", "30" seconds
+    video_join: float | None = None
+    rebuffer: float | None = None  # seconds that the video stood still after it had begun
+    switches: int | None = None
+    resources: tuple[Resource, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One object or page, fetched once. `t0` is the instant the request was sent (for a page: navigation began)."""
+
+    __pydantic_config__ = STRICT
+
+    schema: str = SAMPLE_SCHEMA
+    id: str  # unique in the run: a resumed run skips those it has
+    block: str
+    order: int  # place within the block
+    arm: str
+    probe: str  # as the plan names it
+    object: str  # as the plan names it
+    media: str  # image, video, audio, other; page for a page load
+    protocol: str = ""  # as negotiated: h1, h2, h3
+    started: str  # t0, RFC 3339 UTC
+    outcome: Outcome
+    status: int = 0
+    error: str = ""
+    timeout: float  # the limit, in seconds
+    duration: float  # t0 → last byte, or until it was given up
+    handshake: float | None = None  # connect and TLS, before t0; None on a connection that was open
+    ttfb: float | None = None  # t0 → first body byte
+    expected: int | None = None  # bytes of the object
+    received: int = 0
+    intact: bool | None = None  # SHA-256 as expected; None when it is not known
+    reads: tuple[tuple[float, int], ...] = ()  # (seconds since t0, body bytes) of every read
+    transfer: str | None = None  # id of the proxy's own record
+    truth: Truth | None = None
+    browser: Browser | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One treatment: the policy in force and the certificate that it was measured under."""
+
+    __pydantic_config__ = STRICT
+
+    name: str
+    description: str = ""
+    policy: str | None = None  # digest; None: no proxy
+    certificate: str | None = None  # digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """Under which conditions a run was made."""
+
+    __pydantic_config__ = STRICT
+
+    schema: str = CONDITIONS_SCHEMA
+    name: str
+    plan: str  # digest
+    seed: int
+    started: str  # RFC 3339 UTC
+    ended: str | None = None  # None: under way, or interrupted
+    arms: tuple[Arm, ...]
+    reference: str  # the arm that the others are compared with
+    probes: tuple[str, ...]
+    versions: Mapping[str, str]
+    machine: Mapping[str, str]
+    clock: Mapping[str, str]
+
+
+samples = TypeAdapter(Sample)
+conditions = TypeAdapter(Conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run directory that was opened: its conditions are read, its samples are read as they are asked for."""
+
+    path: Path
+    conditions: Conditions
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """Read the conditions, or raise RunError in one line."""
+        file = path / CONDITIONS
+        try:
+            return cls(path, _parse(conditions, CONDITIONS_SCHEMA, file.read_bytes()))
+        except OSError as error:
+            raise RunError(f"{file}: {error.strerror}; name a directory that `shaper measure` wrote") from None
+        except ValueError as error:
+            raise RunError(f"{file}: not a run's conditions: {error}") from None
+
+    @property
+    def journals(self) -> list[Path]:
+        """The proxies' journals, in the order of their names."""
+        return sorted(self.path.glob(JOURNALS))
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the samples. A line of anything else, or half a line, raises RunError with file and line."""
+        file = self.path / SAMPLES
+        try:
+            with file.open("rb") as lines:
+                for number, line in zip(count(1), lines, strict=False):
+                    try:
+                        yield parse_sample(line)
+                    except ValueError as error:
+                        raise RunError(f"{file}:{number}: not a sample: {error}") from None
+        except OSError as error:
+            raise RunError(f"{file}: {error.strerror}; name a directory that `shaper measure` wrote") from None
+
+
+def parse_sample(line: bytes) -> Sample:
+    """Return the sample that a line holds, or raise ValueError with the reason in one line."""
+    if not line.endswith(b"\n"):
+        raise ValueError("the line is cut short; resume the run, or delete the line")
+    return _parse(samples, SAMPLE_SCHEMA, line)
+
+
+def encode_sample(sample: Sample) -> bytes:
+    """Return the sample as its line."""
+    return samples.dump_json(sample) + b"\n"
+
+
+def _parse[T](codec: TypeAdapter[T], schema: str, text: bytes) -> T:
+    raw = from_json(text)
+    if not isinstance(raw, dict) or raw.get("schema") != schema:
+        raise ValueError(f'it does not say "schema": "{schema}"')
+    try:
+        return codec.validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
