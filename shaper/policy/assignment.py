@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from shaper.policy.verdict import Person
 
+ANONYMOUS_PLACE = 1.0 - 2**-53  # the last there is
+
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
@@ -20,21 +22,22 @@ class Assignment:
     study: str
     arms: Mapping[str, float]
 
-    def arm(self, person: Person) -> str:
-        """Return the client's arm: the forced one, else the drawn one, or nothing."""
-        if person.arm is not None or person.pseudonym is None or not self.arms:
-            return person.arm or ""
-        left = self._draw("arm", person.pseudonym) * sum(self.arms.values())
-        for arm in sorted(self.arms):
-            left -= self.arms[arm]
+    def draw(self, person: Person) -> tuple[str, float]:
+        """Return the client's arm, if any, and its place in rollouts: one reaches it if its share is larger."""
+        arm, place = "", ANONYMOUS_PLACE
+        if person.pseudonym is not None:
+            arm = self._arm(self._fraction("arm", person.pseudonym))
+            place = self._fraction("rollout", person.pseudonym)
+        return arm if person.arm is None else person.arm, place
+
+    def _arm(self, fraction: float) -> str:
+        left, chosen = fraction * sum(self.arms.values()), ""
+        for chosen in sorted(self.arms):
+            left -= self.arms[chosen]
             if left < 0:
                 break
-        return arm
+        return chosen
 
-    def place(self, person: Person) -> float:
-        """Return the client's place in rollouts, in [0, 1): a rollout reaches it if its share is larger."""
-        return 1.0 - 2**-53 if person.pseudonym is None else self._draw("rollout", person.pseudonym)
-
-    def _draw(self, label: str, pseudonym: str) -> float:
+    def _fraction(self, label: str, pseudonym: str) -> float:
         message = "\0".join((self.study, label, pseudonym)).encode("utf-8", "surrogatepass")
         return (int.from_bytes(hmac.digest(self.key, message, "sha256")[:8]) >> 11) / 2**53

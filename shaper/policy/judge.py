@@ -5,10 +5,11 @@ condition that failed last among them, in the order of `Obstacle`: a rule that f
 one about other media. Anything that goes wrong in here is a verdict too: unshaped, for the reason `error`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from shaper.policy.assignment import Assignment
 from shaper.policy.media import Evidence, MediaClass, classify
@@ -44,17 +45,19 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What the rules of a target are tried against. `media` and `up` count only at the media level."""
+class Case(NamedTuple):
+    """All that rules are tried against: what a message is, or a whole connection, and whose."""
 
+    host: str
     level: Level
-    media: MediaClass
-    up: bool
     access: str | None
     arm: str
-    phases: tuple[str, ...]
     place: float
+    phases: tuple[str, ...]
+    media: MediaClass = MediaClass.OTHER
+    evidence: Evidence = Evidence.NONE
+    up: bool = False
+    settled: Reason | None = None  # a reason to pass unshaped that no rule can change
 
     def obstacle(self, rule: Rule) -> Obstacle | None:
         """Return the first condition of the rule that does not hold."""
@@ -96,15 +99,15 @@ class Judge:
         self._assignment = Assignment(key, policy.study, policy.arms)
         self._never = HostSet(policy.never)
         self._targets = {name: HostSet(target.hosts) for name, target in policy.targets.items()}
-        self.listing = lru_cache(REMEMBERED)(self._listing)
-        self._drawn = lru_cache(REMEMBERED)(
-            lambda person: (self._assignment.arm(person), self._assignment.place(person))
-        )
+        self.listing = lru_cache(REMEMBERED)(self._list)
+        self._drawn = lru_cache(REMEMBERED)(self._assignment.draw)
+        self._verdict = lru_cache(REMEMBERED)(self._judge)
 
     def decide(self, facts: Facts, person: Person, now: datetime) -> Verdict:
         """Return the verdict on one message. Never raises."""
         try:
-            return self._decide(facts, person, now)
+            listing = self.listing(facts.host)
+            return self._verdict(self.case(facts, person, now)) if listing.rules else _unlisted(listing)
         except Exception:  # the law of the fallback: unshaped, and counted
             return Verdict(Reason.ERROR)
 
@@ -112,59 +115,55 @@ class Judge:
         """Return the verdict of the connection-level rules on a whole connection. Never raises."""
         try:
             listing = self.listing(host)
-            if reason := _exclusion(listing):
-                return Verdict(reason)
-            return self._verdict(listing, self.case(Level.CONNECTION, person, now), Evidence.NONE)
+            return self._verdict(self.connection_case(host, person, now)) if listing.rules else _unlisted(listing)
         except Exception:  # the law of the fallback: unshaped, and counted
             return Verdict(Reason.ERROR)
 
-    def case(
-        self, level: Level, person: Person, now: datetime, media: MediaClass = MediaClass.OTHER, up: bool = False
-    ) -> Case:
-        """Return what rules are tried against for this client at this study time."""
+    def case(self, facts: Facts, person: Person, now: datetime) -> Case:
+        """Return what a message's rules are tried against."""
+        settled = unshapeable(facts)
+        media, evidence = MediaClass.OTHER, Evidence.NONE
+        if settled is None:
+            media, evidence = classify(facts.content_type, facts.head, facts.fetch_dest, facts.path)
+        phases = in_force(self.policy.phases, now)
         arm, place = self._drawn(person)
-        return Case(level, media, up, person.access, arm, in_force(self.policy.phases, now), place)
+        return Case(facts.host, Level.MEDIA, person.access, arm, place, phases, media, evidence, facts.up, settled)
 
-    def _decide(self, facts: Facts, person: Person, now: datetime) -> Verdict:
-        listing = self.listing(facts.host)
-        if reason := _exclusion(listing):
-            return Verdict(reason)
-        if reason := unshapeable(facts):
-            case = self.case(Level.MEDIA, person, now)
-            return Verdict(reason, target=listing.target, arm=case.arm, phase="+".join(case.phases))
-        media, evidence = classify(facts.content_type, facts.head, facts.fetch_dest, facts.path)
-        return self._verdict(listing, self.case(Level.MEDIA, person, now, media, facts.up), evidence)
+    def connection_case(self, host: str, person: Person, now: datetime) -> Case:
+        """Return what a connection's rules are tried against."""
+        phases = in_force(self.policy.phases, now)
+        arm, place = self._drawn(person)
+        return Case(host, Level.CONNECTION, person.access, arm, place, phases)
 
-    def _verdict(self, listing: Listing, case: Case, evidence: Evidence) -> Verdict:
+    def _judge(self, case: Case) -> Verdict:
+        listing = self.listing(case.host)
+        verdict = Verdict(
+            case.settled or Reason.NO_RULE,
+            case.media,
+            case.evidence,
+            listing.target,
+            arm=case.arm,
+            phase="+".join(case.phases),
+        )
         furthest = Obstacle.LEVEL
-        for rule in listing.rules:
+        for rule in listing.rules if case.settled is None else ():
             obstacle = case.obstacle(rule)
             if obstacle is None:
-                break
+                return replace(verdict, reason=self._reason(rule), target=rule.target, rule=rule, limits=rule.limits)
             furthest = max(furthest, obstacle)
-        else:
-            rule = None
-        return Verdict(
-            furthest.reason if rule is None else self._reason(rule),
-            case.media,
-            evidence,
-            listing.target if rule is None else rule.target,
-            rule,
-            () if rule is None else rule.limits,
-            case.arm,
-            "+".join(case.phases),
-        )
+        return replace(verdict, reason=case.settled or furthest.reason)
 
     def _reason(self, rule: Rule) -> Reason:
         if not rule.asks_for_something:
             return Reason.UNCAPPED
         return Reason.SHADOW if self.policy.mode is Mode.SHADOW else Reason.MATCHED
 
-    def _listing(self, host: str) -> Listing:
-        never = host in self._never
+    def _list(self, host: str) -> Listing:
+        if host in self._never:
+            return Listing(never=True)
         targets = [name for name, hosts in self._targets.items() if host in hosts]
         rules = tuple(rule for rule in self.policy.rules if rule.target in targets)
-        return Listing(targets[0] if targets else "", rules, never)
+        return Listing(targets[0] if targets else "", rules)
 
 
 def unshapeable(facts: Facts) -> Reason | None:
@@ -180,7 +179,7 @@ def unshapeable(facts: Facts) -> Reason | None:
     return None
 
 
-def _exclusion(listing: Listing) -> Reason | None:
+def _unlisted(listing: Listing) -> Verdict:
     if listing.never:
-        return Reason.NEVER
-    return None if listing.target else Reason.UNTARGETED
+        return Verdict(Reason.NEVER)
+    return Verdict(Reason.NO_RULE if listing.target else Reason.UNTARGETED, target=listing.target)
