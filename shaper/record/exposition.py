@@ -13,15 +13,12 @@ from wsgiref.simple_server import WSGIRequestHandler
 from prometheus_client import make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
+from shaper.policy.refused import RefusedError
 from shaper.record.metrics import Metrics
 
 TIMEOUT = 10.0
 
 type App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
-
-class ExpositionError(Exception):
-    """One line for people: place, subject, remedy."""
 
 
 class Exposition:
@@ -45,14 +42,14 @@ class Exposition:
 
 
 def serve(metrics: Metrics, host: str, port: int) -> Exposition:
-    """Serve the metrics, or raise ExpositionError when the address cannot be had."""
+    """Serve the metrics, or refuse in one line an address that cannot be had."""
     try:
         server = (_Server6 if ":" in host else _Server)((host, port), _Handler)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ExpositionError(
-            f"{host}:{port}: metrics cannot be served here: {reason}; "
-            "choose another address with --metrics HOST:PORT, or stop what listens there"
+        raise RefusedError(
+            f"{host}:{port}: metrics cannot be served here: {reason}",
+            "name another address with --metrics HOST:PORT, or stop what listens there",
         ) from None
     server.set_app(_app(make_wsgi_app(metrics.registry)))
     return Exposition(server)

@@ -26,6 +26,7 @@ from typing import Protocol
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from shaper.policy.refused import RefusedError
 from shaper.record.transfer import SCHEMA, TransferRecord
 
 QUEUE = 20_000  # records of about 1 kB: what a lab proxy makes in a minute at its busiest
@@ -36,10 +37,6 @@ LONGEST_LINE = 2**16
 log = logging.getLogger("shaper.journal")
 codec = TypeAdapter(TransferRecord)
 PREFIX = f'{{"schema":"{SCHEMA}"'.encode()
-
-
-class JournalError(Exception):
-    """One line for people: place, subject, remedy."""
 
 
 class Loss(StrEnum):
@@ -63,28 +60,31 @@ class Journal:
     """A Recorder that appends to a file."""
 
     def __init__(self, path: Path, watcher: Watcher, *, size: int = QUEUE, retry: float = RETRY) -> None:
-        """Open the file, so that a path that cannot work is refused (JournalError) before anything runs."""
+        """Open the file, so that a path that cannot work is refused before anything runs."""
         self._path = path
         self._watcher = watcher
         self._retry = retry
-        self._queue: queue.Queue[TransferRecord] = queue.Queue(size)
+        self._size = size
+        self._queue: queue.SimpleQueue[TransferRecord | None] = queue.SimpleQueue()  # None: wake up, we close
         self._reopen = threading.Event()
         self._closing = threading.Event()
         self._failing = False
         try:
             self._file: int | None = _open(path)
         except OSError as error:
-            raise JournalError(
-                f"{path}: the journal cannot be written: {error.strerror}; choose another file with --journal"
+            raise RefusedError(
+                f"{path}: the journal cannot be written: {error.strerror}", "name another file with --journal"
             ) from None
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
     def record(self, record: TransferRecord) -> None:
-        try:
-            self._queue.put_nowait(record)
-        except queue.Full:
+        if self._closing.is_set():
+            self._watcher.journal_failed(Loss.CLOSED)
+        elif self._queue.qsize() >= self._size:
             self._watcher.journal_failed(Loss.QUEUE_FULL)
+        else:
+            self._queue.put(record)
 
     def reopen(self) -> None:
         """Go on in a fresh file of the same name: logrotate moved the old one away."""
@@ -93,6 +93,7 @@ class Journal:
     def close(self, timeout: float = 5.0) -> bool:
         """Write what is queued, give up after `timeout` seconds, and return whether every line was written."""
         self._closing.set()
+        self._queue.put(None)
         self._thread.join(timeout)
         return not self._thread.is_alive() and self._queue.empty() and not self._failing
 
@@ -104,28 +105,28 @@ class Journal:
         self._shut()
 
     def _take(self) -> list[bytes]:
-        """Wait a moment for a record and return the lines of all that are queued."""
-        lines = []
-        with suppress(queue.Empty):
-            lines.append(self._encode(self._queue.get(timeout=GATHER)))
-            while len(lines) < self._queue.maxsize:
-                lines.append(self._encode(self._queue.get_nowait()))
+        """Wait for a record and return the lines of all that are queued."""
+        lines = [self._encode(self._queue.get())]
+        while not self._queue.empty():
+            lines.append(self._encode(self._queue.get()))
         return [line for line in lines if line]
 
-    def _encode(self, record: TransferRecord) -> bytes:
+    def _encode(self, record: TransferRecord | None) -> bytes:
         try:
-            return codec.dump_json(record) + b"\n"
+            return codec.dump_json(record) + b"\n" if record else b""
         except ValueError:
             self._watcher.journal_failed(Loss.MALFORMED)
             return b""
 
     def _write(self, lines: list[bytes]) -> None:
         """Write the lines, however long it takes; once the journal is closing, try once more and give up."""
-        while not self._append(b"".join(lines)):
+        data = b"".join(lines)
+        while not self._append(data):
             self._watcher.journal_failed(Loss.WRITE)
-            if self._closing.wait(self._retry) and not self._append(b"".join(lines)):
+            if self._closing.is_set():
                 self._watcher.journal_failed(Loss.CLOSED, len(lines))
                 return
+            self._closing.wait(self._retry)
         self._watcher.journal_written(len(lines))
 
     def _append(self, data: bytes) -> bool:
@@ -156,7 +157,7 @@ class Journal:
 
 
 def read(path: Path) -> Iterator[TransferRecord]:
-    """Yield the records of a journal. A line of anything else raises JournalError with file and line.
+    """Yield the records of a journal. A line of anything else is refused with file and line.
 
     Only the last line may be unfinished, as a kill leaves it; it is left out with a warning.
     """
@@ -166,14 +167,19 @@ def read(path: Path) -> Iterator[TransferRecord]:
                 if not (line := file.readline(LONGEST_LINE)):
                     return
                 try:
-                    yield parse(line)
+                    yield parse(line.rstrip())
                 except ValueError as error:
                     if not line.endswith(b"\n") and not file.read(1):
                         log.warning("%s:%d: the last line is unfinished and left out", path, number)
                         return
-                    raise JournalError(f"{path}:{number}: not a {SCHEMA} line: {error}") from None
+                    raise RefusedError(
+                        f"{path}:{number}: not a {SCHEMA} line: {error}",
+                        "delete the line, or read a file that shaper wrote",
+                    ) from None
     except OSError as error:
-        raise JournalError(f"{path}: the journal cannot be read: {error.strerror}") from None
+        raise RefusedError(
+            f"{path}: the journal cannot be read: {error.strerror}", "name a file that shaper wrote"
+        ) from None
 
 
 def parse(line: bytes) -> TransferRecord:
