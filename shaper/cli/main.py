@@ -2,8 +2,17 @@
 
 import click
 
+from shaper.cli.check import check
+from shaper.cli.explain import explain
+from shaper.cli.schema import schema
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="shaper")
 def main() -> None:
     """Slow only images and video from targeted hosts, and measure exactly what was done."""
+
+
+main.add_command(check)
+main.add_command(explain)
+main.add_command(schema)

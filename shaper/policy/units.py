@@ -21,6 +21,7 @@ type Units = dict[str, Decimal]
 
 EXACT = 17  # significant digits that tell any two floats apart
 NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?"
+MOMENT = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)$"
 SI = {"": Decimal(1), "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9)}
 
 BITS: Units = {f"{prefix}bit/s": factor for prefix, factor in SI.items()}
@@ -134,20 +135,14 @@ def parse_share(value: object) -> float:
 
 def parse_moment(value: object) -> datetime:
     """Return the instant, in UTC, for ISO 8601 text with a UTC offset such as "2021-03-10T07:00Z"."""
-    remedy = 'write for example "2021-03-10T07:00Z" or "2021-03-10T10:00+03:00"'
-    if isinstance(value, datetime) and value.tzinfo:
-        return value.astimezone(UTC)
+    text = value.strip() if isinstance(value, str) else ""
     try:
-        if not isinstance(value, str) or "T" not in value.upper().replace(" ", "T"):
-            raise RefusedError(f"{shown(value)} is not a date with a time", remedy)
-        moment = datetime.fromisoformat(value.strip())
-        if moment.tzinfo is None:
-            raise RefusedError(f"{shown(value)} has no UTC offset", remedy)
-        return moment.astimezone(UTC)
-    except RefusedError:
-        raise
+        if re.fullmatch(MOMENT, text, re.ASCII):
+            return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise RefusedError(f"{shown(value)} is not a date with a time", remedy) from None
+        pass  # no such day or hour
+    remedy = 'write for example "2021-03-10T07:00Z" or "2021-03-10T10:00+03:00"'
+    raise RefusedError(f"{shown(value)} is not a moment with a UTC offset", remedy)
 
 
 def format_rate(rate: float, digits: int = 4) -> str:
@@ -195,4 +190,9 @@ type Size = Annotated[int, BeforeValidator(parse_size), _text(format_size), SIZE
 type Duration = Annotated[float, BeforeValidator(parse_duration), _text(format_duration), DURATION.schema]
 type Period = Annotated[float, BeforeValidator(parse_period), _text(format_duration), PERIOD.schema]
 type Share = Annotated[float, BeforeValidator(parse_share), _text(format_share), SHARE.schema]
-type Moment = Annotated[datetime, BeforeValidator(parse_moment), PlainSerializer(format_moment, str, "json")]
+type Moment = Annotated[
+    datetime,
+    BeforeValidator(parse_moment),
+    PlainSerializer(format_moment, str, "json"),
+    WithJsonSchema({"type": "string", "pattern": MOMENT, "description": "A date with a time and a UTC offset"}),
+]
