@@ -72,6 +72,12 @@ class Pacer:
         """How often a second this transfer is woken while it has a backlog, with its quantum as it is by nature."""
         return min((bucket.rate for bucket in self._chain), default=0.0) / (self.quantum or 1)
 
+    def emptied(self) -> "Pacer":
+        """Return a pacer without any bucket that takes over what is held here: the way out when a bucket fails."""
+        free = Pacer(())
+        free._queue, free._start, free.backlog = self._queue, self._start, self.backlog
+        return free
+
     def push(self, data: bytes, now: float) -> None:
         """Take bytes in at instant `now`."""
         if not self.backlog:

@@ -1,0 +1,153 @@
+"""The addon that decides, connection by connection, what mitmproxy may see.
+
+It runs before mitmproxy's own NextLayer, asks it first, and then keeps, wraps or replaces what that chose: the
+connection to a host that is no target becomes a plain tunnel before a byte of it is decrypted.
+"""
+
+import asyncio
+from collections import defaultdict
+
+from mitmproxy import http
+from mitmproxy.addons.next_layer import NextLayer
+from mitmproxy.connection import Client
+from mitmproxy.net.tls import starts_like_tls_record
+from mitmproxy.proxy import layer, layers, server_hooks
+from mitmproxy.proxy.layers import ClientTLSLayer, ServerTLSLayer
+from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode
+from mitmproxy.proxy.layers.tls import parse_client_hello
+from mitmproxy.proxy.server import ConnectionHandler
+
+from shaper.policy.admission import Admission, Admitted, Registry
+from shaper.proxy.bell import hear_bells
+from shaper.proxy.gate import GatedReader
+from shaper.proxy.shaping import Shaping
+from shaper.proxy.stream import ShapedHttpLayer
+from shaper.proxy.tunnel import ShapedTunnel
+from shaper.proxy.visitor import Visitor
+
+ORIGINS = 1000
+"""Connections to one origin that a client connection may use at once. mitmproxy's own five let five slow images stop
+the HTML behind them when an HTTP/2 client meets an HTTP/1 origin."""
+
+
+class Admitting:
+    """Visitors and their connections. `handlers` is the proxyserver addon's table of live connections."""
+
+    def __init__(self, shaping: Shaping, registry: Registry | None = None) -> None:
+        self.shaping = shaping
+        self.registry = registry
+        self.visitors: dict[str, Visitor] = {}
+        self._chooser: NextLayer | None = None
+        self._handlers: dict[str, ConnectionHandler] = {}
+
+    def attach(self, chooser: NextLayer, handlers: dict[str, ConnectionHandler]) -> None:
+        """Take what belongs to mitmproxy: its NextLayer addon and its table of connections."""
+        self._chooser = chooser
+        self._handlers = handlers
+
+    # Connections come and go
+
+    def client_connected(self, client: Client) -> None:
+        """Know the visitor, and prepare its connection for bells, gates and many origins."""
+        handler = self._handlers.get(client.id)
+        if handler is None:
+            return
+        hear_bells(handler)
+        handler.max_conns = defaultdict(lambda: asyncio.Semaphore(ORIGINS))
+        _gate(handler, client)
+        self.visitors[client.id] = Visitor(client, handler, key=str(client.peername[0]), registry=self.registry)
+
+    def client_disconnected(self, client: Client) -> None:
+        """Forget the visitor."""
+        self.visitors.pop(client.id, None)
+
+    def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """Put a gate before the origin."""
+        if handler := self._handlers.get(data.client.id):
+            _gate(handler, data.server)
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Stream request bodies: store-and-forward would distort uploads."""
+        if flow.response is None and flow.client_conn.id in self.visitors:
+            flow.request.stream = True
+
+    # Layers
+
+    def next_layer(self, choice: layer.NextLayer) -> None:
+        """Let mitmproxy choose, then keep, wrap or replace."""
+        context = choice.context
+        visitor = self.visitors.get(context.client.id)
+        if visitor is None or self._chooser is None or choice.layer:
+            return
+        before = list(context.layers)
+        self._chooser.next_layer(choice)
+        chosen = choice.layer
+        if chosen is None:
+            return
+        if isinstance(chosen, HttpLayer) and chosen.mode in {HTTPMode.regular, HTTPMode.transparent}:
+            context.layers[:] = before
+            choice.layer = self._http(choice, chosen.mode, visitor)
+        elif isinstance(chosen, ServerTLSLayer) and isinstance(chosen.child_layer, ClientTLSLayer):
+            hosts = self._names(choice)
+            if hosts is None:  # the ClientHello is not complete yet
+                context.layers[:] = before
+                choice.layer = None
+                return
+            self._admit(choice, before, visitor, hosts)
+        elif isinstance(chosen, layers.TCPLayer) and context.server.address and not _is_decrypted(choice):
+            self._admit(choice, before, visitor, [context.server.address[0]])
+
+    def _admit(self, choice: layer.NextLayer, before: list[layer.Layer], visitor: Visitor, hosts: list[str]) -> None:
+        """Keep the chosen layers for a connection to intercept; put a tunnel in their place otherwise."""
+        admitted = self.shaping.admit(hosts, visitor)
+        if admitted.admission is Admission.INTERCEPT and not isinstance(choice.layer, layers.TCPLayer):
+            self._count(admitted)
+            return
+        choice.context.layers[:] = before
+        choice.layer = self._tunnel(choice, visitor, admitted)
+
+    def _tunnel(self, choice: layer.NextLayer, visitor: Visitor, admitted: Admitted) -> layer.Layer:
+        self._count(admitted)
+        if admitted.admission is Admission.SHAPE:
+            return ShapedTunnel(choice.context, self.shaping, visitor, admitted.verdict)
+        return layers.TCPLayer(choice.context, ignore=True)
+
+    def _http(self, choice: layer.NextLayer, mode: HTTPMode, visitor: Visitor) -> layer.Layer:
+        """Wrap plain HTTP, and HTTP inside a TLS connection that was admitted already."""
+        address = choice.context.server.address
+        if mode is HTTPMode.transparent and address and not _is_decrypted(choice):  # plain HTTP inside a CONNECT
+            admitted = self.shaping.admit([address[0]], visitor)
+            if admitted.admission is not Admission.INTERCEPT:
+                return self._tunnel(choice, visitor, admitted)
+            self._count(admitted)
+        return ShapedHttpLayer(choice.context, mode, self.shaping, visitor)
+
+    def _names(self, choice: layer.NextLayer) -> list[str] | None:
+        """Return the names of a TLS connection, SNI first; None while the ClientHello is incomplete."""
+        data, names = choice.data_client(), []
+        if starts_like_tls_record(data):
+            try:
+                hello = parse_client_hello(data)
+                if hello is None:
+                    return None
+                names += [hello.sni] if hello.sni else []
+            except ValueError:
+                pass  # not a ClientHello: only the CONNECT name is known
+        if choice.context.server.address:
+            names.append(choice.context.server.address[0])
+        return names
+
+    def _count(self, admitted: Admitted) -> None:
+        self.shaping.metrics.connection(admitted.admission, admitted.verdict.reason)
+
+
+def _is_decrypted(choice: layer.NextLayer) -> bool:
+    return any(
+        isinstance(each, ClientTLSLayer) and each.conn is choice.context.client for each in choice.context.layers
+    )
+
+
+def _gate(handler: ConnectionHandler, connection: object) -> None:
+    io = handler.transports.get(connection)  # type: ignore[call-overload]
+    if io and isinstance(io.reader, asyncio.StreamReader):
+        io.reader = GatedReader(io.reader)

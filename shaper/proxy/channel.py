@@ -1,0 +1,168 @@
+"""Bytes on their way through the shaper in one direction: pacer, ledger, gate and alarm of one transfer.
+
+A channel sends by itself, outside the layers, and says `on_drained` when a finished message has left it.
+Whatever fails in here, the backlog is passed on at once and the failure is counted: bytes are never lost.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shaper.pacing.pacer import Pacer
+from shaper.pacing.watermark import Watermark
+from shaper.proxy.clock import monotonic
+from shaper.proxy.gate import Gate
+from shaper.proxy.ticker import Alarm, Ticker
+from shaper.record.fallback import Fallback
+from shaper.record.live import LiveTransfer
+from shaper.record.metrics import Metrics
+from shaper.record.transfer import Wait
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 0.02
+"""Seconds until a client that takes no bytes is looked at again."""
+
+
+@dataclass(slots=True)
+class Levels:
+    """What all channels of a proxy hold at this moment; read by the metrics when they are scraped."""
+
+    backlog: int = 0
+    gated: int = 0
+
+
+class Channel:
+    """One direction of one transfer."""
+
+    __slots__ = (
+        "_alarm", "_ended", "_gate", "_held_at", "_is_full", "_levels", "_live", "_mark", "_metrics", "_on_drained",
+        "_pacer", "_send", "_ticker", "_wait", "_wait_since", "_wakes", "closed",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        live: LiveTransfer,
+        pacer: Pacer,
+        mark: Watermark,
+        gate: Gate | None,
+        send: Callable[[bytes], None],
+        is_full: Callable[[], bool],
+        on_drained: Callable[[], None],
+        ticker: Ticker,
+        levels: Levels,
+        metrics: Metrics,
+    ) -> None:
+        self._live = live
+        self._pacer = pacer
+        self._mark = mark
+        self._gate = gate
+        self._send = send
+        self._is_full = is_full
+        self._on_drained = on_drained
+        self._ticker = ticker
+        self._levels = levels
+        self._metrics = metrics
+        self._alarm: Alarm | None = None
+        self._wait = Wait.RECEIVING
+        self._wait_since = 0.0
+        self._wakes = 0.0  # our part of the ticker's demand, while there is a backlog
+        self._held_at: float | None = None
+        self._ended = False
+        self.closed = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is held back."""
+        return not self._pacer.backlog
+
+    def push(self, data: bytes) -> None:
+        """Take bytes from the origin, and pass on what is due."""
+        now = monotonic()
+        self._live.took(len(data), now)
+        self._pacer.push(data, now)
+        self._levels.backlog += len(data)
+        if not self._alarm:
+            self._pump(now)
+        else:
+            self._regulate(now)
+
+    def end(self) -> bool:
+        """Note that no more bytes will come; tell whether the channel is empty already. If not, `on_drained` will."""
+        self._ended = True
+        return self.is_empty
+
+    def close(self) -> None:
+        """Drop backlog and alarm and let the origin go. The channel does nothing any more."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._alarm:
+            self._alarm.cancel()
+        self._demand(0.0)
+        self._levels.backlog -= self._pacer.backlog
+        self._let_go(monotonic())
+
+    def _pump(self, now: float) -> None:
+        """Pass on what is due at `now` and set the alarm for the rest."""
+        self._alarm = None
+        if self.closed:
+            return
+        try:
+            wake_at = self._release(now)
+        except Exception:
+            logger.exception("Pacing failed; the response goes on unshaped.")
+            self._metrics.fallback(Fallback.PACING)
+            self._pacer = self._pacer.emptied()
+            wake_at = self._release(now)
+        self._regulate(now)
+        if wake_at is not None:
+            self._alarm = self._ticker.call_at(wake_at, self._pump)
+        elif self._ended and self.is_empty:
+            self._on_drained()
+
+    def _release(self, now: float) -> float | None:
+        if self._is_full():
+            if self._pacer.backlog:
+                self._enter(Wait.CLIENT, now)
+                return now + PATIENCE
+            return None
+        before = self._pacer.backlog
+        release = self._pacer.release(now, self._ticker.stretch)
+        waited = now - self._wait_since if self._wait is Wait.SHAPER else 0.0
+        backlog = self._pacer.backlog
+        self._enter(Wait.SHAPER if backlog else Wait.RECEIVING, now)
+        if size := before - backlog:
+            self._levels.backlog -= size
+            self._live.gave(size, backlog, now, waited)
+            self._send(release.data)
+        self._demand(self._pacer.wakes if backlog else 0.0)
+        return release.wake_at
+
+    def _enter(self, wait: Wait, now: float) -> None:
+        self._live.ledger.enter(wait, now)
+        self._wait, self._wait_since = wait, now
+
+    def _demand(self, wakes: float) -> None:
+        if wakes != self._wakes:
+            self._ticker.demand(wakes - self._wakes)
+            self._wakes = wakes
+
+    def _regulate(self, now: float) -> None:
+        """Hold the origin or let it go, by the watermarks."""
+        if self._gate and self._mark.cross(self._pacer.backlog):
+            if self._mark.over:
+                self._gate.hold()
+                self._held_at = now
+                self._levels.gated += 1
+            else:
+                self._let_go(now)
+
+    def _let_go(self, now: float) -> None:
+        if self._gate and self._held_at is not None:
+            self._gate.let_go()
+            self._levels.gated -= 1
+            self._live.gated += now - self._held_at
+            self._metrics.gate_opened(now - self._held_at)
+            self._held_at = None

@@ -1,0 +1,14 @@
+"""The two clocks of the proxy. No other file of it reads one."""
+
+import time
+from datetime import UTC, datetime
+
+
+def monotonic() -> float:
+    """Seconds on the clock that pacing and ledgers use; it never jumps."""
+    return time.monotonic()
+
+
+def wall() -> datetime:
+    """Return the time of day, for phases and the journal's timestamps."""
+    return datetime.now(UTC)

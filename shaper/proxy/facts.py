@@ -1,0 +1,51 @@
+"""From mitmproxy's request and response to the facts that a policy judges. Hosts and paths end here: none is kept."""
+
+from mitmproxy import http
+from mitmproxy.net.http.http1 import expected_http_body_size
+
+from shaper.policy.verdict import Facts
+
+
+def response_facts(flow: http.HTTPFlow, host: str, head: bytes = b"") -> Facts:
+    """Return the facts of a response whose headers are in; `head` is the first of its body, when that is in too."""
+    request, response = flow.request, flow.response
+    assert response
+    encoded = response.headers.get("content-encoding", "identity").strip().lower() != "identity"
+    return Facts(
+        host=host,
+        method=request.method.upper(),
+        status=response.status_code,
+        path=request.path,
+        content_type=tuple(response.headers.get_all("content-type")),
+        content_length=_length(flow),
+        fetch_dest=request.headers.get("sec-fetch-dest", "").strip().lower(),
+        upgrade=response.status_code == 101,
+        head=b"" if encoded else head,
+    )
+
+
+def request_facts(flow: http.HTTPFlow, host: str, head: bytes = b"") -> Facts:
+    """Return the facts of a request's body, which is judged like a response's but travels up."""
+    request = flow.request
+    encoded = request.headers.get("content-encoding", "identity").strip().lower() != "identity"
+    return Facts(
+        host=host,
+        method=request.method.upper(),
+        path=request.path,
+        content_type=tuple(request.headers.get_all("content-type")),
+        head=b"" if encoded else head,
+        up=True,
+    )
+
+
+def _length(flow: http.HTTPFlow) -> int | None:
+    try:
+        size = expected_http_body_size(flow.request, flow.response)
+    except ValueError:
+        return None
+    return size if size is not None and size >= 0 else None
+
+
+def protocol(version: str) -> str:
+    """Return h1, h2 or h3 for an HTTP version string."""
+    return {"HTTP/2.0": "h2", "HTTP/3": "h3"}.get(version, "h1")

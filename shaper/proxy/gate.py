@@ -1,0 +1,150 @@
+"""Holding an origin back, for one stream alone.
+
+HTTP/1: a connection carries one response at a time, so not reading the socket holds it. HTTP/2: the stream's window is
+given back only while the stream is not held; the connection's window at once, so that siblings run free.
+mitmproxy itself opens windows of 2^31-1 bytes and gives them back on receipt: a slow reader then pulls whole bodies
+into memory.
+"""
+
+import asyncio
+from collections import defaultdict
+from typing import Protocol
+
+import h2.events
+import mitmproxy.proxy.layers.http as http_layers
+from mitmproxy.connection import Connection, Server
+from mitmproxy.proxy import layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import Http2Client
+from mitmproxy.proxy.server import ConnectionHandler
+
+from shaper.proxy.lane import Lane
+
+WINDOW = 65_535
+"""Bytes that an HTTP/2 origin may send on a stream before the proxy knows what it carries: the protocol's default."""
+
+
+class Gate(Protocol):
+    """Towards the origin of one response."""
+
+    def hold(self) -> None:
+        """Let the origin send no more than it already may."""
+
+    def let_go(self) -> None:
+        """Let it go on."""
+
+    def widen(self, size: int) -> None:
+        """Allow `size` bytes more to be under way at any time."""
+
+
+class GatedReader:
+    """A stream reader whose reads can be held. Swapped in for the handler's own when a server connects."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+        self._open = asyncio.Event()
+        self._open.set()
+
+    async def read(self, size: int) -> bytes:
+        """Read as a StreamReader does, once the gate is open."""
+        await self._open.wait()
+        return await self._reader.read(size)
+
+    def hold(self) -> None:
+        """Do not read on."""
+        self._open.clear()
+
+    def let_go(self) -> None:
+        """Read on."""
+        self._open.set()
+
+    def widen(self, size: int) -> None:
+        """Do nothing: TCP's own window decides."""
+
+
+def swap_reader(handler: ConnectionHandler, server: Server) -> None:
+    """Put a gate before the reader of a fresh server connection."""
+    io = handler.transports[server]
+    if isinstance(io.reader, asyncio.StreamReader):
+        io.reader = GatedReader(io.reader)  # type: ignore[assignment]
+
+
+class GatedHttp2Client(Http2Client):
+    """An HTTP/2 connection to an origin whose streams can be held, each alone."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.h2_conn.local_settings.initial_window_size = WINDOW
+        self.h2_conn.local_settings.acknowledge()
+        self.h2_conn.acknowledge_received_data = self._receive  # type: ignore[method-assign]
+        self.held: set[int] = set()
+        self._owed: defaultdict[int, int] = defaultdict(int)  # window to give back, by stream; 0: the connection
+
+    def handle_h2_event(self, event: h2.events.Event) -> layer.CommandGenerator[bool]:
+        """Forget what is owed to a stream that needs no window any more."""
+        if isinstance(event, h2.events.StreamEnded | h2.events.StreamReset) and event.stream_id is not None:
+            self.held.discard(event.stream_id)
+            self._owed.pop(event.stream_id, None)
+        return (yield from super().handle_h2_event(event))
+
+    def _receive(self, acknowledged_size: int, stream_id: int) -> None:
+        """Take the place of h2's own acknowledgement, which gives both windows back on receipt."""
+        self._owed[0] += acknowledged_size
+        if self._owed[0] >= 2**20:  # out of 2^31
+            self.h2_conn.increment_flow_control_window(self._owed.pop(0))
+        self._owed[stream_id] += acknowledged_size
+        if stream_id not in self.held and self._owed[stream_id] >= WINDOW // 4:
+            self.repay(stream_id)
+
+    def repay(self, stream_id: int, more: int = 0) -> None:
+        """Give back the window owed to a stream, and `more`, if the origin can still use any."""
+        size = self._owed.pop(stream_id, 0) + more
+        stream = self.h2_conn.streams.get(stream_id)
+        if size and stream is not None and stream.open:
+            self.h2_conn.increment_flow_control_window(size, stream_id)
+
+
+class StreamGate:
+    """The gate of one HTTP/2 stream."""
+
+    def __init__(self, client: GatedHttp2Client, stream_id: int, lane: Lane) -> None:
+        self._client = client
+        self._stream_id = stream_id
+        self._lane = lane
+
+    def hold(self) -> None:
+        """Keep the stream's window."""
+        self._client.held.add(self._stream_id)
+
+    def let_go(self) -> None:
+        """Give the stream's window back."""
+        self._client.held.discard(self._stream_id)
+        self._client.repay(self._stream_id)
+        self._flush()
+
+    def widen(self, size: int) -> None:
+        """Enlarge the stream's window by `size`."""
+        self._client.repay(self._stream_id, size)
+        self._flush()
+
+    def _flush(self) -> None:
+        if data := self._client.h2_conn.data_to_send():
+            self._lane.write(data)
+
+
+def install() -> None:
+    """Have mitmproxy make gated HTTP/2 clients. Its HttpClient knows no other way to choose the class."""
+    http_layers.Http2Client = GatedHttp2Client  # type: ignore[misc]
+
+
+def gate_for(handler: ConnectionHandler, server: Connection, client_layer: layer.Layer, stream_id: int) -> Gate | None:
+    """Return the gate towards the origin of the client's stream `stream_id`, or None when it cannot be held."""
+    leaf = client_layer
+    while below := getattr(leaf, "child_layer", None) or getattr(leaf, "layer", None):
+        leaf = below
+    if isinstance(leaf, GatedHttp2Client):
+        lane = Lane.to(server, leaf.context.layers, handler)
+        ours = leaf.our_stream_id.get(stream_id)
+        return StreamGate(leaf, ours, lane) if lane and ours is not None else None
+    io = handler.transports.get(server)
+    return io.reader if io is not None and isinstance(io.reader, GatedReader) else None

@@ -1,0 +1,153 @@
+"""What every stream and tunnel asks: the verdict, the buckets, the timer, the sinks. One object a proxy."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from secrets import token_bytes
+
+from shaper.pacing.pacer import Pacer
+from shaper.pacing.scope import BucketTable
+from shaper.policy.admission import Admitted, admit
+from shaper.policy.judge import Judge
+from shaper.policy.model import Latency, Policy
+from shaper.policy.schedule import Schedule
+from shaper.policy.verdict import Facts, Reason, Verdict
+from shaper.proxy.channel import Levels
+from shaper.proxy.clock import monotonic, wall
+from shaper.proxy.ticker import Ticker
+from shaper.proxy.visitor import Visitor
+from shaper.record.fallback import Fallback
+from shaper.record.live import LiveTransfer
+from shaper.record.metrics import Metrics
+from shaper.record.transfer import Outcome, Recorder
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Shaping:
+    """A reload replaces the judge; transfers under way keep their verdict and their policy."""
+
+    judge: Judge
+    metrics: Metrics
+    recorders: Sequence[Recorder] = ()
+    schedule: Schedule = field(default_factory=Schedule)
+    key: bytes = field(default_factory=lambda: token_bytes(32))
+    certificate: str | None = None
+    buckets: BucketTable = field(default_factory=BucketTable)
+    levels: Levels = field(default_factory=Levels)
+    live: set[LiveTransfer] = field(default_factory=set)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while no transfer is under way
+    _ticker: Ticker | None = None
+    _generators: dict[Latency, random.Random] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.idle.set()
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self.judge.policy
+
+    @property
+    def ticker(self) -> Ticker:
+        """The proxy's timer, made with the event loop."""
+        if self._ticker is None:
+            self._ticker = Ticker(self.metrics.loop_lag)
+        return self._ticker
+
+    def swap(self, policy: Policy) -> None:
+        """Put another policy in force."""
+        self.judge = Judge(policy, self.key)
+        self.metrics.policy_loaded(policy)
+
+    def admit(self, hosts: Sequence[str], visitor: Visitor) -> Admitted:
+        """Decide a connection by its names, the most telling first."""
+        admitted = admit(self.judge, hosts, visitor.standing, self.schedule.at(wall()))
+        if admitted.verdict.reason is Reason.ERROR:
+            self.metrics.fallback(Fallback.ADMISSION)
+        return admitted
+
+    def decide(self, facts: Facts, visitor: Visitor) -> Verdict:
+        """Decide one message."""
+        standing = visitor.standing
+        if standing.exempt:
+            return Verdict(standing.exempt)
+        verdict = self.judge.decide(facts, standing.person, self.schedule.at(wall()))
+        if verdict.reason is Reason.ERROR:
+            self.metrics.fallback(Fallback.VERDICT)
+        return verdict
+
+    def preliminary(self, host: str) -> Verdict:
+        """Return what can be said of an exchange before its response: whether its host is a target."""
+        target = self.judge.listing(host).target
+        return Verdict(Reason.NO_RULE if target else Reason.UNTARGETED, target=target)
+
+    def begin(
+        self, visitor: Visitor, *, level: str = "media", direction: str = "down", protocol: str = "tunnel"
+    ) -> LiveTransfer:
+        """Open the account of one transfer."""
+        transfer = LiveTransfer(
+            policy=self.policy,
+            start=monotonic(),
+            wall=wall(),
+            client=visitor.standing.person.pseudonym,
+            certificate=self.certificate,
+            level=level,
+            direction=direction,
+            client_protocol=protocol,
+            origin_protocol=protocol,
+        )
+        self.live.add(transfer)
+        self.idle.clear()
+        return transfer
+
+    def pacer(self, verdict: Verdict, visitor: Visitor, direction: str, now: float) -> Pacer:
+        """Return the pacer that a verdict asks for; one without buckets when it asks for none."""
+        rule = verdict.rule
+        if not verdict.shaped or rule is None:
+            return Pacer(())
+        limits = [limit for limit in verdict.limits if limit.manner != "police"]
+        chain = self.buckets.chain(
+            rule.name, limits, connection=visitor.client.id, client=visitor.key, now=now, direction=direction
+        )
+        return Pacer(chain, free=rule.after, freeze_after=rule.freeze_after)
+
+    def latency(self, verdict: Verdict) -> float:
+        """Draw the delay, in seconds, that a verdict adds before the first byte."""
+        if not verdict.shaped or verdict.rule is None or verdict.rule.latency is None:
+            return 0.0
+        return self._draws(verdict.rule.latency)
+
+    def finish(self, transfer: LiveTransfer, outcome: Outcome) -> None:
+        """Close the account and tell every sink. Transfers of hosts that are no target are only counted, not kept."""
+        if transfer.finished:
+            return
+        self.live.discard(transfer)
+        if not self.live:
+            self.idle.set()
+        record = transfer.finish(outcome, monotonic())
+        for recorder in (self.metrics, *self.recorders):
+            if recorder is not self.metrics and not record.target:
+                continue
+            try:
+                recorder.record(record)
+            except Exception:
+                logger.exception("A record was lost.")
+                self.metrics.fallback(Fallback.RECORD)
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._ticker:
+            self._ticker.close()
+
+    def _draws(self, latency: Latency) -> float:
+        generator = self._generators.setdefault(latency, random.Random(latency.seed))  # noqa: S311 - a simulation
+        match latency.distribution:
+            case "uniform":
+                return generator.uniform(latency.mean - latency.jitter, latency.mean + latency.jitter)
+            case "normal":
+                return max(0.0, generator.gauss(latency.mean, latency.jitter))
+        return latency.mean

@@ -1,0 +1,118 @@
+"""All alarms of the proxy on one timer.
+
+asyncio rounds its timeouts up to a millisecond; at 50 Mbit/s that is 6 kB. A timerfd (Linux) in the event loop wakes
+within some 50 microseconds. Where there is none, asyncio's own timer serves.
+"""
+
+import asyncio
+import heapq
+import logging
+import os
+import time
+from collections.abc import Callable
+from itertools import count
+
+from shaper.proxy.clock import monotonic
+
+logger = logging.getLogger(__name__)
+
+TURN = 0.002
+"""Seconds of alarms in one go; then everything else in the event loop has its turn."""
+
+BUDGET = 4000.0
+"""Wakes a second that the proxy affords. Beyond, pieces grow: 200 transfers at 150 kbit/s get 50 ms of rate a piece."""
+
+
+class Alarm:
+    """One call to come; `cancel` forgets it."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callable[[float], None]) -> None:
+        self.callback: Callable[[float], None] | None = callback
+
+    def cancel(self) -> None:
+        """Do not call any more."""
+        self.callback = None
+
+
+class Ticker:
+    """Calls back with the instant, soon after the instants asked for and never before, earliest first."""
+
+    def __init__(self, on_lag: Callable[[float], None] = lambda _: None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_lag = on_lag
+        self._heap: list[tuple[float, int, Alarm]] = []
+        self._numbers = count()
+        self._armed_for = float("inf")
+        self._demand = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._fd = os.timerfd_create(time.CLOCK_MONOTONIC, flags=os.TFD_NONBLOCK | os.TFD_CLOEXEC) if _TIMERFD else -1
+        if self._fd >= 0:
+            self._loop.add_reader(self._fd, self._on_timerfd)
+
+    @property
+    def stretch(self) -> float:
+        """How much larger than by nature a piece has to be for all wakes to fit into the budget; at least 1."""
+        return max(1.0, self._demand / BUDGET)
+
+    def demand(self, wakes: float) -> None:
+        """Add (or, negative, take away) wakes a second that some transfer asks for."""
+        self._demand += wakes
+
+    def call_at(self, when: float, callback: Callable[[float], None]) -> Alarm:
+        """Call `callback(now)` at instant `when` of the monotonic clock."""
+        alarm = Alarm(callback)
+        heapq.heappush(self._heap, (when, next(self._numbers), alarm))
+        if when < self._armed_for:
+            self._arm(when)
+        return alarm
+
+    def close(self) -> None:
+        """Call nobody any more."""
+        self._heap.clear()
+        if self._timer:
+            self._timer.cancel()
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+
+    def _arm(self, when: float) -> None:
+        self._armed_for = when
+        if self._fd >= 0:
+            os.timerfd_settime(self._fd, flags=os.TFD_TIMER_ABSTIME, initial=max(when, 1e-9))
+            return
+        if self._timer:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._fire)
+
+    def _on_timerfd(self) -> None:
+        try:
+            os.read(self._fd, 8)
+        except BlockingIOError:  # set anew since it fired
+            return
+        self._fire()
+
+    def _fire(self) -> None:
+        now = monotonic()
+        end = now + TURN
+        self._armed_for = float("-inf")  # callbacks need not arm: it is done below
+        if self._heap:
+            self._on_lag(max(0.0, now - self._heap[0][0]))
+        while self._heap and self._heap[0][0] <= now:
+            callback = heapq.heappop(self._heap)[2].callback
+            if callback:
+                try:
+                    callback(now)
+                except Exception:
+                    logger.exception("An alarm failed.")
+            now = monotonic()
+            if now > end:
+                break
+        self._armed_for = float("inf")
+        if self._heap:
+            self._arm(self._heap[0][0])
+
+
+_TIMERFD = hasattr(os, "timerfd_create")

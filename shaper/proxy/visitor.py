@@ -1,0 +1,27 @@
+"""One client connection: whose it is, and what the proxy must remember of it while it lasts. No address leaves it."""
+
+from dataclasses import dataclass, field
+
+from mitmproxy.connection import Client
+from mitmproxy.proxy.server import ConnectionHandler
+
+from shaper.policy.admission import Registry, Standing
+
+
+@dataclass(slots=True)
+class Visitor:
+    """`key` tells whose connections are one client's: the credentials' owner, else the peer's address, in memory."""
+
+    client: Client
+    handler: ConnectionHandler
+    key: str
+    authenticated: bool = False
+    registry: Registry | None = None
+    anonymous: Standing = field(default_factory=Standing)
+
+    @property
+    def standing(self) -> Standing:
+        """The client's part in the study, as of now."""
+        if self.registry and self.authenticated:
+            return self.registry.standing(self.key)
+        return self.anonymous
