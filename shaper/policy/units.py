@@ -20,7 +20,7 @@ from shaper.policy.refused import RefusedError, shown
 type Units = dict[str, Decimal]
 
 EXACT = 17  # significant digits that tell any two floats apart
-NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?"
+NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,30})?"
 MOMENT = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)$"
 SI = {"": Decimal(1), "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9)}
 
@@ -151,13 +151,13 @@ def format_rate(rate: float, digits: int = 4) -> str:
 
 
 def format_size(size: float, digits: int = 4) -> str:
-    """Return bytes as text: multiples of 1024 as "16 KiB", all others as "2.5 kB"."""
-    return _in(size, BINARY_SIZES if size and size % 1024 == 0 else DECIMAL_SIZES, digits)
+    """Return bytes as text: whole KiB, MiB and GiB as such, all others as "2.5 kB"."""
+    return _in(size, _dividing(size, BINARY_SIZES) or DECIMAL_SIZES, digits)
 
 
 def format_duration(seconds: float, digits: int = 4) -> str:
-    """Return seconds as text: whole minutes as "10 min", all others as "1.5 s" or "20 ms"."""
-    return _in(seconds, MINUTES if seconds and seconds % 60 == 0 else SECONDS, digits)
+    """Return seconds as text: whole minutes, hours and days as such, all others as "1.5 s" or "20 ms"."""
+    return _in(seconds, _dividing(seconds, MINUTES) or SECONDS, digits)
 
 
 def format_share(share: float, digits: int = 4) -> str:
@@ -170,8 +170,12 @@ def format_moment(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def _dividing(amount: float, units: Units) -> Units:
+    return {unit: factor for unit, factor in units.items() if amount and amount % float(factor) == 0}
+
+
 def _in(amount: float, units: Units, digits: int) -> str:
-    """Return the amount in the largest of the units (given in rising order) in which it is at least 1."""
+    """Return the amount in the largest unit in which it is at least 1; units are in rising order."""
     base = next(unit for unit in units if unit != "ms")
     if not amount or not isfinite(amount):
         return f"{amount:.0f} {base}"
