@@ -77,13 +77,13 @@ def rate_remedy(text: str) -> str:
     if not match or not match[1].strip("0."):
         return write("150 kbit/s", "250 kB/s")("")
     number, prefix, rest = match[1], match[2].upper().replace("K", "k"), match[3]
-    if "bit" not in rest.lower() and (rest.startswith("B") or "byte" in rest.lower()):
-        return f'write "{number} {prefix}B/s"'
-    bits = f"{number} {prefix or ('' if rest else 'k')}bit/s"
+    in_bytes = "bit" not in rest.lower() and (rest.startswith("B") or "byte" in rest.lower())
+    meant = f"{number} {prefix or ('' if rest else 'k')}{'B' if in_bytes else 'bit'}/s"
     try:
-        return f'write "{bits}" or "{_in(parse_rate(bits), BYTES, EXACT)}"'
-    except RefusedError as refusal:
-        return refusal.remedy
+        rate = parse_rate(meant)
+    except RefusedError as refused:
+        return refused.remedy
+    return f'write "{meant}"' if in_bytes else f'write "{meant}" or "{_in(rate, BYTES, EXACT)}"'
 
 
 RATE = Quantity(noun="rate", units={**BITS, **BYTES}, low="1 bit/s", high="1000 Gbit/s", remedy=rate_remedy)
