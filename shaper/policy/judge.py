@@ -11,6 +11,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
+from shaper.policy import never
 from shaper.policy.assignment import Assignment
 from shaper.policy.media import Evidence, MediaClass, classify
 from shaper.policy.model import Direction, Level, Mode, Policy, Rule
@@ -159,7 +160,7 @@ class Judge:
         return Reason.SHADOW if self.policy.mode is Mode.SHADOW else Reason.MATCHED
 
     def _list(self, host: str) -> Listing:
-        if host in self._never:
+        if host in self._never or never.category(host):
             return Listing(never=True)
         targets = [name for name, hosts in self._targets.items() if host in hosts]
         rules = tuple(rule for rule in self.policy.rules if rule.target in targets)
