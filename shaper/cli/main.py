@@ -1,9 +1,13 @@
 """The `shaper` command."""
 
+from pathlib import Path
+
 import click
 
 from shaper.cli.check import check
 from shaper.cli.explain import explain
+from shaper.cli.lint import lint
+from shaper.cli.run import run
 from shaper.cli.schema import schema
 
 
@@ -13,6 +17,14 @@ def main() -> None:
     """Slow only images and video from targeted hosts, and measure exactly what was done."""
 
 
+@main.command()
+def addon() -> None:
+    """Print the addon's path, for `mitmdump -s "$(shaper addon)" --set shaper_policy=FILE`."""
+    click.echo(Path(__file__).parent.parent / "proxy" / "addon.py")
+
+
 main.add_command(check)
 main.add_command(explain)
+main.add_command(lint)
+main.add_command(run)
 main.add_command(schema)

@@ -17,7 +17,7 @@ from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode
 from mitmproxy.proxy.layers.tls import parse_client_hello
 from mitmproxy.proxy.server import ConnectionHandler
 
-from shaper.policy.admission import Admission, Admitted, Registry
+from shaper.policy.admission import Admission, Admitted, Registry, Standing
 from shaper.proxy.bell import hear_bells
 from shaper.proxy.gate import GatedReader
 from shaper.proxy.shaping import Shaping
@@ -33,9 +33,10 @@ the HTML behind them when an HTTP/2 client meets an HTTP/1 origin."""
 class Admitting:
     """Visitors and their connections. `handlers` is the proxyserver addon's table of live connections."""
 
-    def __init__(self, shaping: Shaping, registry: Registry | None = None) -> None:
+    def __init__(self, shaping: Shaping, registry: Registry | None, anonymous: Standing) -> None:
         self.shaping = shaping
         self.registry = registry
+        self.anonymous = anonymous
         self.visitors: dict[str, Visitor] = {}
         self._chooser: NextLayer | None = None
         self._handlers: dict[str, ConnectionHandler] = {}
@@ -55,7 +56,7 @@ class Admitting:
         hear_bells(handler)
         handler.max_conns = defaultdict(lambda: asyncio.Semaphore(ORIGINS))
         _gate(handler, client)
-        self.visitors[client.id] = Visitor(client, handler, key=str(client.peername[0]), registry=self.registry)
+        self.visitors[client.id] = Visitor(client, handler, str(client.peername[0]), self.anonymous, self.registry)
 
     def client_disconnected(self, client: Client) -> None:
         """Forget the visitor."""

@@ -12,7 +12,7 @@ from mitmproxy.master import Master
 from mitmproxy.options import Options
 from mitmproxy.proxy import server_hooks
 
-from shaper.policy.admission import Registry
+from shaper.policy.admission import Registry, Standing
 from shaper.policy.judge import Judge
 from shaper.policy.model import Policy
 from shaper.policy.schedule import Schedule
@@ -71,13 +71,14 @@ class Proxy:
         metrics: Metrics | None = None,
         *,
         registry: Registry | None = None,
+        standing: Standing | None = None,
         schedule: Schedule | None = None,
         key: bytes = b"",
     ) -> None:
         self.metrics = metrics or Metrics()
         self.settings = settings
         self.shaping = Shaping(Judge(policy, key), self.metrics, recorders, schedule=schedule or Schedule(), key=key)
-        self.admitting = Admitting(self.shaping, registry)
+        self.admitting = Admitting(self.shaping, registry, standing or Standing())
         self.metrics.policy_loaded(policy)
         self.metrics.watch(backlog=lambda: self.shaping.levels.backlog, gated=lambda: self.shaping.levels.gated)
         self._master: Master | None = None

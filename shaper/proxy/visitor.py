@@ -1,6 +1,6 @@
 """One client connection: whose it is, and what the proxy must remember of it while it lasts. No address leaves it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mitmproxy.connection import Client
 from mitmproxy.proxy.server import ConnectionHandler
@@ -15,9 +15,9 @@ class Visitor:
     client: Client
     handler: ConnectionHandler
     key: str
-    authenticated: bool = False
+    anonymous: Standing
     registry: Registry | None = None
-    anonymous: Standing = field(default_factory=Standing)
+    authenticated: bool = False
 
     @property
     def standing(self) -> Standing:

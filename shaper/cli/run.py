@@ -1,0 +1,46 @@
+"""`shaper run`: the proxy in the foreground, until it is told to stop."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shaper.cli.address import Address, Route
+
+
+@click.command()
+@click.option("--policy", type=click.Path(path_type=Path), help="The policy file.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="'MEDIA HOST RATE'",
+    help="A quick throttle instead of a file, such as 'image,video *.twimg.com 150 kbit/s'; may be given again.",
+)
+@click.option("--listen", type=Address(), default="127.0.0.1:8080", show_default=True, help="Where the proxy listens.")
+@click.option(
+    "--metrics", type=Address(), default="127.0.0.1:9464", show_default=True, help="Where metrics are served."
+)
+@click.option("--journal", type=click.Path(path_type=Path), help="Append one JSON line a response to this file.")
+@click.option("--ca-dir", type=click.Path(path_type=Path), help="Where the CA is kept; by default ~/.shaper/STUDY.")
+@click.option(
+    "--connect-to", type=Route(), multiple=True, help="Connect to ADDR:PORT for HOST:PORT; may be given again."
+)
+@click.option("--origin-ca", type=click.Path(path_type=Path), help="Trust this CA, and no other, for origins.")
+@click.option("--at", metavar="TIME", help="Run as if it were this time, such as 2021-03-12T09:00Z.")
+@click.option("--speed", type=click.FloatRange(min=0), default=0.0, help="How fast --at moves on; 0: it stays.")
+@click.option("--access", type=click.Choice(["mobile", "fixed"]), help="The kind of line that clients are on.")
+@click.option("--arm", help="Put every client into this arm.")
+@click.option("--drain", default="10 s", show_default=True, help="How long transfers may go on after SIGTERM.")
+def run(**options: Any) -> None:
+    """Run the proxy. SIGHUP reloads the policy file; SIGTERM and Ctrl-C finish what is under way and stop."""
+    from shaper.cli.running import Run  # noqa: PLC0415 - keeps `shaper --help` quick
+    from shaper.policy.load import PolicyError  # noqa: PLC0415
+    from shaper.policy.refused import RefusedError  # noqa: PLC0415
+
+    try:
+        running: Run = Run.prepare(**options)
+        asyncio.run(running.serve())
+    except (PolicyError, RefusedError) as error:
+        raise click.ClickException(str(error)) from None

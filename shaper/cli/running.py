@@ -1,0 +1,163 @@
+"""A proxy run put together from its options: what it says at the start, how it reloads, how it ends."""
+
+import asyncio
+import logging
+import signal
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Self
+
+import click
+
+from shaper import __version__
+from shaper.policy.admission import Standing
+from shaper.policy.load import PolicyError, load, quick
+from shaper.policy.model import Contains, Policy
+from shaper.policy.refused import RefusedError
+from shaper.policy.schedule import Schedule
+from shaper.policy.units import parse_duration, parse_moment
+from shaper.policy.verdict import Person
+from shaper.policy.words import effects
+from shaper.proxy.server import ConnectTo, Proxy, Settings
+from shaper.record.exposition import Exposition, serve
+from shaper.record.journal import Journal
+from shaper.record.metrics import Metrics
+
+log = logging.getLogger("shaper")
+
+
+@dataclass
+class Run:
+    """Everything that one run needs."""
+
+    source: Path | None  # None: the policy came from --limit
+    policy: Policy
+    settings: Settings
+    schedule: Schedule
+    person: Person
+    metrics_at: tuple[str, int]
+    journal_at: Path | None
+    drain: float
+
+    @classmethod
+    def prepare(cls, **options: Any) -> Self:
+        """Check all options before anything is started."""
+        source: Path | None = options["policy"]
+        if bool(source) == bool(options["limits"]):
+            raise RefusedError("--policy, --limit: one of them is needed, and not both", "name a policy file")
+        policy = load(source) if source else quick(options["limits"])
+        host, port = options["listen"]
+        if not _is_loopback(host):
+            raise RefusedError(
+                f"--listen: {host} is not a loopback address and clients are not asked for credentials",
+                "listen on 127.0.0.1",
+            )
+        if options["arm"] and options["arm"] not in policy.arms:
+            raise RefusedError(f'--arm: the policy has no arm "{options["arm"]}"', f"name one of {_list(policy.arms)}")
+        try:
+            start = parse_moment(options["at"]) if options["at"] else None
+            drain = parse_duration(options["drain"])
+        except RefusedError as error:
+            raise RefusedError(f"--at, --drain: {error.problem}", error.remedy) from None
+        settings = Settings(
+            listen=(host, port),
+            ca_dir=options["ca_dir"] or Path.home() / ".shaper" / policy.study,
+            connect_to=tuple(ConnectTo(*route) for route in options["connect_to"]),
+            origin_ca=options["origin_ca"],
+        )
+        return cls(
+            source=source,
+            policy=policy,
+            settings=settings,
+            schedule=Schedule(start, datetime.now(UTC) if start else None, options["speed"]),
+            person=Person(None, options["access"], options["arm"]),
+            metrics_at=options["metrics"],
+            journal_at=options["journal"],
+            drain=drain,
+        )
+
+    async def serve(self) -> None:
+        """Run until SIGTERM or SIGINT."""
+        logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        metrics = Metrics()
+        exposition = serve(metrics, *self.metrics_at)
+        journal = Journal(self.journal_at, metrics) if self.journal_at else None
+        proxy = Proxy(
+            self.policy,
+            self.settings,
+            [journal] if journal else [],
+            metrics,
+            standing=Standing(self.person),
+            schedule=self.schedule,
+        )
+        try:
+            await proxy.start()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(signal.SIGHUP, self._reload, proxy, journal)
+            self._greet(proxy, exposition)
+            await stop.wait()
+            click.echo(f"Stopping: no new connections; what is under way has {self.drain:g} s.", err=True)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+        finally:
+            await proxy.stop(self.drain)
+            if journal and not journal.close():
+                log.error("%s: not every line could be written", self.journal_at)
+            exposition.close()
+
+    def _reload(self, proxy: Proxy, journal: Journal | None) -> None:
+        """Load the file again. Whatever is wrong with it, the running policy stays."""
+        if journal:
+            journal.reopen()
+        if self.source is None:
+            click.echo("Nothing to reload: the policy came from --limit.", err=True)
+            return
+        try:
+            policy = load(self.source)
+            proxy.swap(policy)
+        except (PolicyError, RefusedError) as error:
+            proxy.metrics.policy_refused()
+            click.echo(f"Not reloaded, the running policy stays: {error}", err=True)
+            return
+        self.policy = policy
+        click.echo(f"Reloaded: study {policy.study}, {policy.digest[:19]}", err=True)
+
+    def _greet(self, proxy: Proxy, exposition: Exposition) -> None:
+        """Say in a few lines what this proxy does and where everything is."""
+        policy = self.policy
+        lines = [
+            ("study", f"{policy.study}, {policy.digest[:19]}, {policy.mode}"),
+            ("targeted", _list(_shown(host) for target in policy.targets.values() for host in target.hosts)),
+        ]
+        for rule in policy.rules:
+            what = _list(rule.media) or "whole connections"
+            lines.append(("slowed", f"{rule.name}: {what}: {'; '.join(effects(rule)) or 'nothing: a control'}"))
+        host, port = proxy.address
+        lines += [
+            ("proxy", f"{host}:{port}; everything else is tunnelled and never decrypted"),
+            ("CA", f"{proxy.ca_pem}"),
+            ("metrics", exposition.url),
+            ("journal", str(self.journal_at or "none; --journal FILE keeps one")),
+        ]
+        click.echo(f"shaper {__version__}")
+        for label, line in lines:
+            click.echo(f"  {label:<9} {line}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _shown(pattern: str | Contains) -> str:
+    return pattern if isinstance(pattern, str) else f"*{pattern.contains}*"
+
+
+def _list(names: Any) -> str:
+    return ", ".join(map(str, names))

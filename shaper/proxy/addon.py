@@ -1,0 +1,103 @@
+"""Shaper as an addon of the mitmproxy tools: `mitmdump -s "$(shaper addon)" --set shaper_policy=FILE`, mitmweb alike.
+
+The tool keeps its own CA, listener and user interface. A change of `shaper_policy` at run time swaps the policy; a broken
+file is refused in one line and the running policy stays.
+"""
+
+from pathlib import Path
+
+from mitmproxy import ctx, exceptions, http
+from mitmproxy.addonmanager import Loader
+from mitmproxy.connection import Client
+from mitmproxy.proxy import layer, server_hooks
+
+from shaper.policy.admission import Standing
+from shaper.policy.judge import Judge
+from shaper.policy.load import PolicyError, load
+from shaper.policy.refused import RefusedError
+from shaper.proxy import gate
+from shaper.proxy.admitting import Admitting
+from shaper.proxy.shaping import Shaping
+from shaper.record.exposition import Exposition, serve
+from shaper.record.journal import Journal
+from shaper.record.metrics import Metrics
+
+
+class ShaperAddon:
+    """Forwards mitmproxy's hooks once a policy is set; without one the tool is as it was."""
+
+    def __init__(self) -> None:
+        self._metrics = Metrics()
+        self._admitting: Admitting | None = None
+        self._journal: Journal | None = None
+        self._exposition: Exposition | None = None
+
+    def load(self, loader: Loader) -> None:
+        """Declare the options."""
+        gate.install()
+        loader.add_option("shaper_policy", str, "", "The shaper policy file.")
+        loader.add_option("shaper_journal", str, "", "Append one JSON line a response to this file.")
+        loader.add_option("shaper_metrics", str, "", "Serve metrics at HOST:PORT.")
+
+    def configure(self, updated: set[str]) -> None:
+        """Take the options, or refuse them in one line."""
+        try:
+            if "shaper_policy" in updated and ctx.options.shaper_policy:
+                self._use(Path(ctx.options.shaper_policy))
+            if "shaper_journal" in updated and ctx.options.shaper_journal:
+                self._journal = Journal(Path(ctx.options.shaper_journal), self._metrics)
+                if self._admitting:
+                    self._admitting.shaping.recorders = [self._journal]
+            if "shaper_metrics" in updated and ctx.options.shaper_metrics:
+                host, _, port = ctx.options.shaper_metrics.rpartition(":")
+                self._exposition = serve(self._metrics, host, int(port))
+        except (PolicyError, RefusedError, ValueError) as error:
+            self._metrics.policy_refused()
+            raise exceptions.OptionsError(str(error)) from None
+
+    def _use(self, path: Path) -> None:
+        policy = load(path)
+        if self._admitting:
+            self._admitting.shaping.swap(policy)
+            return
+        shaping = Shaping(Judge(policy), self._metrics, [self._journal] if self._journal else [])
+        self._metrics.policy_loaded(policy)
+        self._admitting = Admitting(shaping, None, Standing())
+        self._admitting.attach(ctx.master.addons.get("nextlayer"), ctx.master.addons.get("proxyserver").connections)
+
+    def done(self) -> None:
+        """Flush and stop."""
+        if self._admitting:
+            self._admitting.shaping.close()
+        if self._journal:
+            self._journal.close()
+        if self._exposition:
+            self._exposition.close()
+
+    def client_connected(self, client: Client) -> None:
+        """See Admitting."""
+        if self._admitting:
+            self._admitting.client_connected(client)
+
+    def client_disconnected(self, client: Client) -> None:
+        """See Admitting."""
+        if self._admitting:
+            self._admitting.client_disconnected(client)
+
+    def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """See Admitting."""
+        if self._admitting:
+            self._admitting.server_connected(data)
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """See Admitting."""
+        if self._admitting:
+            self._admitting.requestheaders(flow)
+
+    def next_layer(self, choice: layer.NextLayer) -> None:
+        """See Admitting."""
+        if self._admitting:
+            self._admitting.next_layer(choice)
+
+
+addons = [ShaperAddon()]
