@@ -1,7 +1,7 @@
 """Shaper as an addon of the mitmproxy tools: `mitmdump -s "$(shaper addon)" --set shaper_policy=FILE`, mitmweb alike.
 
-The tool keeps its own CA, listener and user interface. A change of `shaper_policy` at run time swaps the policy; a broken
-file is refused in one line and the running policy stays.
+The tool keeps its own CA, listener and user interface. A change of `shaper_policy` at run time swaps the policy; a
+broken file is refused in one line and the running policy stays.
 """
 
 from pathlib import Path
@@ -11,9 +11,9 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Client
 from mitmproxy.proxy import layer, server_hooks
 
+from shaper.policy import load as policies  # mitmproxy takes a function `load` in a script for its hook
 from shaper.policy.admission import Standing
 from shaper.policy.judge import Judge
-from shaper.policy.load import PolicyError, load
 from shaper.policy.refused import RefusedError
 from shaper.proxy import gate
 from shaper.proxy.admitting import Admitting
@@ -51,12 +51,12 @@ class ShaperAddon:
             if "shaper_metrics" in updated and ctx.options.shaper_metrics:
                 host, _, port = ctx.options.shaper_metrics.rpartition(":")
                 self._exposition = serve(self._metrics, host, int(port))
-        except (PolicyError, RefusedError, ValueError) as error:
+        except (policies.PolicyError, RefusedError, ValueError) as error:
             self._metrics.policy_refused()
             raise exceptions.OptionsError(str(error)) from None
 
     def _use(self, path: Path) -> None:
-        policy = load(path)
+        policy = policies.load(path)
         if self._admitting:
             self._admitting.shaping.swap(policy)
             return
