@@ -1,0 +1,3 @@
+// All is deleted: forget this browser's own test results, too.
+
+localStorage.removeItem("shaper-tests-" + document.currentScript.dataset.study);
