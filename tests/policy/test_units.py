@@ -131,6 +131,7 @@ near_misses = st.from_regex(
 @given(st.text(max_size=30) | near_misses | st.integers() | st.floats())
 @example("900000 Gbps")
 @example("0.0001")
+@example("200 GBps")
 @pytest.mark.parametrize("parse", [*PARSERS, units.parse_moment])
 def test_every_example_in_a_remedy_is_accepted(parse, value):
     remedy = ""
