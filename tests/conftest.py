@@ -4,6 +4,13 @@ import os
 import shutil
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Busy machines are slow, which is no counterexample; and on CI every run tries the same examples.
+settings.register_profile(
+    "shaper", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("shaper")
 
 
 @pytest.fixture
