@@ -5,7 +5,6 @@ import logging
 import signal
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
 
@@ -48,12 +47,6 @@ class Run:
         if bool(source) == bool(options["limits"]):
             raise RefusedError("--policy, --limit: one of them is needed, and not both", "name a policy file")
         policy = load(source) if source else quick(options["limits"])
-        host, port = options["listen"]
-        if not _is_loopback(host):
-            raise RefusedError(
-                f"--listen: {host} is not a loopback address and clients are not asked for credentials",
-                "listen on 127.0.0.1",
-            )
         if options["arm"] and options["arm"] not in policy.arms:
             raise RefusedError(f'--arm: the policy has no arm "{options["arm"]}"', f"name one of {_list(policy.arms)}")
         try:
@@ -62,7 +55,7 @@ class Run:
         except RefusedError as error:
             raise RefusedError(f"--at, --drain: {error.problem}", error.remedy) from None
         settings = Settings(
-            listen=(host, port),
+            listen=options["listen"],
             ca_dir=options["ca_dir"] or Path.home() / ".shaper" / policy.study,
             connect_to=tuple(ConnectTo(*route) for route in options["connect_to"]),
             origin_ca=options["origin_ca"],
@@ -85,15 +78,16 @@ class Run:
         metrics = Metrics()
         exposition = serve(metrics, *self.metrics_at)
         journal = Journal(self.journal_at, metrics) if self.journal_at else None
-        proxy = Proxy(
-            self.policy,
-            self.settings,
-            [journal] if journal else [],
-            metrics,
-            standing=Standing(self.person),
-            schedule=self.schedule,
-        )
+        proxy: Proxy | None = None
         try:
+            proxy = Proxy(
+                self.policy,
+                self.settings,
+                [journal] if journal else [],
+                metrics,
+                standing=Standing(self.person),
+                schedule=self.schedule,
+            )
             await proxy.start()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop.set)
@@ -104,7 +98,8 @@ class Run:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
         finally:
-            await proxy.stop(self.drain)
+            if proxy:
+                await proxy.stop(self.drain)
             if journal and not journal.close():
                 log.error("%s: not every line could be written", self.journal_at)
             exposition.close()
@@ -139,20 +134,13 @@ class Run:
         host, port = proxy.address
         lines += [
             ("proxy", f"{host}:{port}; everything else is tunnelled and never decrypted"),
-            ("CA", f"{proxy.ca_pem}"),
+            ("CA", f"{proxy.ca_pem or 'none: nothing is decrypted'}"),
             ("metrics", exposition.url),
             ("journal", str(self.journal_at or "none; --journal FILE keeps one")),
         ]
         click.echo(f"shaper {__version__}")
         for label, line in lines:
             click.echo(f"  {label:<9} {line}")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _shown(pattern: str | Contains) -> str:

@@ -6,7 +6,7 @@ broken file is refused in one line and the running policy stays.
 
 from pathlib import Path
 
-from mitmproxy import ctx, exceptions, http
+from mitmproxy import ctx, exceptions, http, tls
 from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Client
 from mitmproxy.proxy import layer, server_hooks
@@ -93,6 +93,11 @@ class ShaperAddon:
         """See Admitting."""
         if self._admitting:
             self._admitting.requestheaders(flow)
+
+    def tls_failed_client(self, data: tls.TlsData) -> None:
+        """See Admitting."""
+        if self._admitting:
+            self._admitting.tls_failed_client(data)
 
     def next_layer(self, choice: layer.NextLayer) -> None:
         """See Admitting."""

@@ -6,8 +6,10 @@ connection to a host that is no target becomes a plain tunnel before a byte of i
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
 
-from mitmproxy import http
+from mitmproxy import http, tls
 from mitmproxy.addons.next_layer import NextLayer
 from mitmproxy.connection import Client
 from mitmproxy.net.tls import starts_like_tls_record
@@ -18,12 +20,16 @@ from mitmproxy.proxy.layers.tls import parse_client_hello
 from mitmproxy.proxy.server import ConnectionHandler
 
 from shaper.policy.admission import Admission, Admitted, Registry, Standing
+from shaper.policy.pinned import Pinned
+from shaper.proxy.authority import Authority
 from shaper.proxy.bell import hear_bells
+from shaper.proxy.clock import monotonic
 from shaper.proxy.gate import GatedReader
 from shaper.proxy.shaping import Shaping
 from shaper.proxy.stream import ShapedHttpLayer
 from shaper.proxy.tunnel import ShapedTunnel
 from shaper.proxy.visitor import Visitor
+from shaper.record.fallback import Fallback
 
 ORIGINS = 1000
 """Connections to one origin that a client connection may use at once. mitmproxy's own five let five slow images stop
@@ -37,11 +43,13 @@ class Admitting:
         self.shaping = shaping
         self.registry = registry
         self.anonymous = anonymous
+        self.authority: Authority | None = None  # None: mitmproxy's own CA, which may sign for any host
+        self.pinned = Pinned()
         self.visitors: dict[str, Visitor] = {}
         self._chooser: NextLayer | None = None
-        self._handlers: dict[str, ConnectionHandler] = {}
+        self._handlers: Mapping[Any, ConnectionHandler] = {}
 
-    def attach(self, chooser: NextLayer, handlers: dict[str, ConnectionHandler]) -> None:
+    def attach(self, chooser: NextLayer, handlers: Mapping[Any, ConnectionHandler]) -> None:
         """Take what belongs to mitmproxy: its NextLayer addon and its table of connections."""
         self._chooser = chooser
         self._handlers = handlers
@@ -96,16 +104,30 @@ class Admitting:
                 return
             self._admit(choice, before, visitor, hosts)
         elif isinstance(chosen, layers.TCPLayer) and context.server.address and not _is_decrypted(choice):
-            self._admit(choice, before, visitor, [context.server.address[0]])
+            context.layers[:] = before
+            choice.layer = self._tunnel(choice, visitor, self.shaping.admit([context.server.address[0]], visitor))
 
     def _admit(self, choice: layer.NextLayer, before: list[layer.Layer], visitor: Visitor, hosts: list[str]) -> None:
         """Keep the chosen layers for a connection to intercept; put a tunnel in their place otherwise."""
         admitted = self.shaping.admit(hosts, visitor)
-        if admitted.admission is Admission.INTERCEPT and not isinstance(choice.layer, layers.TCPLayer):
+        if admitted.admission is Admission.INTERCEPT and self._would_be_believed(visitor, hosts[0]):
             self._count(admitted)
             return
+        if admitted.admission is Admission.INTERCEPT:
+            self.shaping.metrics.fallback(Fallback.TLS)
         choice.context.layers[:] = before
         choice.layer = self._tunnel(choice, visitor, admitted)
+
+    def _would_be_believed(self, visitor: Visitor, host: str) -> bool:
+        """Whether the client would take our certificate: the CA may sign it, and it was not refused lately."""
+        covered = self.authority is None or self.authority.covers(host)
+        return covered and not self.pinned.tunnels(visitor.key, host, monotonic())
+
+    def tls_failed_client(self, data: tls.TlsData) -> None:
+        """Leave the host of a client that refused our certificate alone from now on."""
+        visitor, host = self.visitors.get(data.context.client.id), data.context.client.sni
+        if visitor and host:
+            self.pinned.failed(visitor.key, host, monotonic())
 
     def _tunnel(self, choice: layer.NextLayer, visitor: Visitor, admitted: Admitted) -> layer.Layer:
         self._count(admitted)

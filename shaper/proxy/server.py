@@ -1,63 +1,52 @@
-"""The proxy: mitmproxy's core with shaper's addons, started, reloaded and stopped as one thing."""
+"""The proxy: mitmproxy's core with shaper's addons, started, reloaded and stopped as one thing.
+
+mitmproxy keeps its options and its master in one global context, so a process runs one proxy at a time.
+"""
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mitmproxy.addons import core, disable_h2c, next_layer, proxyserver, tlsconfig
+from mitmproxy.addons import core, disable_h2c, next_layer, proxyserver
 from mitmproxy.master import Master
 from mitmproxy.options import Options
-from mitmproxy.proxy import server_hooks
 
 from shaper.policy.admission import Registry, Standing
+from shaper.policy.destination import Destinations
+from shaper.policy.exposure import refuse_open_proxy
 from shaper.policy.judge import Judge
-from shaper.policy.model import Policy
+from shaper.policy.model import Contains, Level, Policy
+from shaper.policy.refused import RefusedError
 from shaper.policy.schedule import Schedule
 from shaper.proxy import gate
 from shaper.proxy.admitting import Admitting
+from shaper.proxy.authenticating import Authenticating
+from shaper.proxy.authority import Authority, ensure
+from shaper.proxy.connecting import Connecting, ConnectTo
+from shaper.proxy.leaf import StudyTls
 from shaper.proxy.shaping import Shaping
 from shaper.record.metrics import Metrics
 from shaper.record.transfer import Outcome, Recorder
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectTo:
-    """Connections meant for `host:port` go to `address:to_port` instead, as with curl's option of that name."""
-
-    host: str
-    port: int
-    address: str
-    to_port: int
+__all__ = ["ConnectTo", "Proxy", "Settings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a proxy is to run."""
+    """How a proxy is to run. `site` is where the study's own pages are served, reached as http://shaper.lab/."""
 
     listen: tuple[str, int] = ("127.0.0.1", 0)
     ca_dir: Path
     connect_to: tuple[ConnectTo, ...] = ()
     origin_ca: Path | None = None
+    require_auth: bool = False
+    destinations: Destinations | None = None  # None: anywhere, for labs that are closed by other means
+    site: tuple[str, int] | None = None
 
 
-class Redirecting:
-    """Sends connections elsewhere, as `ConnectTo` says. The name asked of the origin stays the same."""
-
-    def __init__(self, routes: Sequence[ConnectTo]) -> None:
-        self._routes = {(route.host.lower(), route.port): (route.address, route.to_port) for route in routes}
-
-    def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
-        """Change where the socket goes and nothing else: mitmproxy matches connections for reuse by address."""
-        assert data.server.address
-        host, port = data.server.address[:2]
-        if route := self._routes.get((host.lower(), port)):
-            data.server.sni = data.server.sni or host
-            data.server.address = route
+SITE = "shaper.lab"
 
 
 class Proxy:
@@ -75,65 +64,83 @@ class Proxy:
         schedule: Schedule | None = None,
         key: bytes = b"",
     ) -> None:
+        """Prepare; raise RefusedError for an open proxy or a CA that does not fit the policy."""
+        refuse_open_proxy(settings.listen[0], require_auth=settings.require_auth)
         self.metrics = metrics or Metrics()
         self.settings = settings
+        self.authority = _authority(policy, settings.ca_dir)
         self.shaping = Shaping(Judge(policy, key), self.metrics, recorders, schedule=schedule or Schedule(), key=key)
         self.admitting = Admitting(self.shaping, registry, standing or Standing())
+        self.admitting.authority = self.authority
         self.metrics.policy_loaded(policy)
-        self.metrics.watch(backlog=lambda: self.shaping.levels.backlog, gated=lambda: self.shaping.levels.gated)
+        self.metrics.watch(
+            backlog=lambda: self.shaping.levels.backlog,
+            gated=lambda: self.shaping.levels.gated,
+            quantum=lambda: self.shaping.quantum,
+        )
+        self._registry = registry
         self._master: Master | None = None
         self._running: asyncio.Task[None] | None = None
-        self._server: proxyserver.Proxyserver | None = None
+        self._server = proxyserver.Proxyserver()
 
     @property
     def address(self) -> tuple[str, int]:
         """Where the proxy listens."""
-        assert self._server
-        return self._server.listen_addrs()[0][:2]
+        host, port, *_ = self._server.listen_addrs()[0]
+        return host, port
 
     @property
-    def ca_pem(self) -> Path:
-        """The certificate for clients to trust."""
-        return self.settings.ca_dir / "shaper-ca.pem"
+    def ca_pem(self) -> Path | None:
+        """The certificate for clients to trust; None when the policy intercepts nothing."""
+        return self.authority.pem if self.authority else None
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the address is taken."""
+        """Listen. Raises RefusedError when the address cannot be had."""
         gate.install()
-        self.settings.ca_dir.mkdir(parents=True, exist_ok=True)
-        master = Master(Options(), with_termlog=False)
-        self._server = proxyserver.Proxyserver()
+        settings, master = self.settings, Master(Options(), with_termlog=False)
         chooser = next_layer.NextLayer()
-        self.admitting.attach(chooser, self._server.connections)  # type: ignore[arg-type]
-        master.addons.add(
-            core.Core(), disable_h2c.DisableH2C(), Redirecting(self.settings.connect_to), self._server,
-            self.admitting, chooser, tlsconfig.TlsConfig(),
-        )  # fmt: skip
+        self.admitting.attach(chooser, self._server.connections)
+        routes = settings.connect_to
+        if settings.site:
+            routes = (*routes, ConnectTo(SITE, 80, *settings.site))
+        addons = [
+            core.Core(), disable_h2c.DisableH2C(), Connecting(routes, settings.destinations, self.metrics),
+            self._server, self.admitting, chooser,
+        ]  # fmt: skip
+        if self._registry:
+            visitors, required = self.admitting.visitors, settings.require_auth
+            site = SITE if settings.site else ""
+            addons.insert(2, Authenticating(self._registry, visitors, required=required, site=site))
+        if self.authority:
+            addons.append(StudyTls(self.authority))
+        master.addons.add(*addons)
         master.options.update(
-            listen_host=self.settings.listen[0],
-            listen_port=self.settings.listen[1],
-            confdir=str(self.settings.ca_dir),
-            ssl_verify_upstream_trusted_ca=str(self.settings.origin_ca) if self.settings.origin_ca else None,
-            connection_strategy="eager",
-            tcp_timeout=24 * 3600,
+            listen_host=settings.listen[0],
+            listen_port=settings.listen[1],
+            ssl_verify_upstream_trusted_ca=str(settings.origin_ca) if settings.origin_ca else None,
+            tcp_timeout=24 * 3600,  # mitmproxy's ten minutes would cut a frozen transfer
         )
         self._master = master
         self._running = asyncio.create_task(master.run(), name="mitmproxy")
-        while not self._server.servers or not all(s.is_running for s in self._server.servers):
-            if self._running.done():
-                self._running.result()
-            for each in self._server.servers:
-                if each.last_exception:
-                    raise each.last_exception
+        while not (instances := list(self._server.servers)) or not all(each.is_running for each in instances):
+            if error := next((each.last_exception for each in instances if each.last_exception), None):
+                place = f"{settings.listen[0]}:{settings.listen[1]}"
+                remedy = "name another address with --listen, or stop what listens there"
+                raise RefusedError(f"{place}: the proxy cannot listen here: {error}", remedy)
             await asyncio.sleep(0.005)
 
     def swap(self, policy: Policy) -> None:
-        """Put another policy in force; transfers under way keep their verdict."""
+        """Put another policy in force; transfers under way keep their verdict. One refused changes nothing."""
+        authority = _authority(policy, self.settings.ca_dir)
+        if authority and not self.authority:
+            raise RefusedError("the new policy intercepts and the running one does not", "start the proxy anew")
+        self.admitting.authority = self.authority = authority or self.authority
         self.shaping.swap(policy)
 
     async def stop(self, drain: float = 0.0) -> None:
         """Accept no more, let transfers finish for at most `drain` seconds, then end."""
-        assert self._master
-        assert self._server
+        if self._master is None or self._running is None:
+            return
         self._master.options.update(server=False)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(drain):
@@ -141,7 +148,15 @@ class Proxy:
         for transfer in list(self.shaping.live):
             self.shaping.finish(transfer, Outcome.SHUTDOWN)
         self._master.shutdown()
-        if self._running:
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._running
+        await self._running
         self.shaping.close()
+
+
+def _authority(policy: Policy, ca_dir: Path) -> Authority | None:
+    """Return the CA for what the policy intercepts, or None when it intercepts nothing."""
+    intercepted = {rule.target for rule in policy.rules if rule.level is Level.MEDIA}
+    hosts: list[str | Contains] = [host for name in sorted(intercepted) for host in policy.targets[name].hosts]
+    if all(isinstance(host, Contains) for host in hosts):
+        return None
+    ca_dir.mkdir(parents=True, exist_ok=True)
+    return ensure(ca_dir, hosts, policy.study)

@@ -58,6 +58,11 @@ class Shaping:
             self._ticker = Ticker(self.metrics.loop_lag)
         return self._ticker
 
+    @property
+    def quantum(self) -> float:
+        """Seconds of rate in one piece of a slow transfer, as it is under the present load."""
+        return 0.020 * (self._ticker.stretch if self._ticker else 1.0)
+
     def swap(self, policy: Policy) -> None:
         """Put another policy in force."""
         self.judge = Judge(policy, self.key)

@@ -6,6 +6,9 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy.server import ConnectionHandler
 
 from shaper.policy.admission import Registry, Standing
+from shaper.policy.verdict import Reason
+
+STRANGER = Standing(exempt=Reason.NO_CONSENT)
 
 
 @dataclass(slots=True)
@@ -21,7 +24,7 @@ class Visitor:
 
     @property
     def standing(self) -> Standing:
-        """The client's part in the study, as of now."""
-        if self.registry and self.authenticated:
-            return self.registry.standing(self.key)
-        return self.anonymous
+        """The client's part in the study, as of now. Where volunteers are known, a stranger takes no part."""
+        if self.registry is None:
+            return self.anonymous
+        return self.registry.standing(self.key) if self.authenticated else STRANGER

@@ -20,6 +20,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from shaper.policy.admission import Admission
 from shaper.policy.media import MediaClass
+from shaper.policy.destination import Refusal
 from shaper.policy.model import Direction, Level, Policy
 from shaper.policy.verdict import Reason
 from shaper.record import buckets
@@ -30,7 +31,7 @@ from shaper.record.transfer import Outcome, TransferRecord, Wait
 UNLISTED = "unlisted"
 ENUMERATED = frozenset(
     str(member)
-    for members in (Admission, MediaClass, Reason, Outcome, Wait, Fallback, Direction, Loss)
+    for members in (Admission, MediaClass, Reason, Outcome, Wait, Fallback, Direction, Loss, Refusal)
     for member in members
 )
 
@@ -137,6 +138,11 @@ class Metrics:
         )
         for reason in Fallback:
             self._fallbacks(reason)
+        self._refused = self._counter(
+            "refused_destinations_total", "Connections not made: the proxy does not connect there.", "reason"
+        )
+        for refusal in Refusal:
+            self._refused(refusal)
 
     def _make_study_families(self) -> None:
         self._policy_info = self._gauge("policy_info", "1 for the policy in force.", "study", "digest", "mode")
@@ -260,6 +266,9 @@ class Metrics:
 
     def fallback(self, reason: Fallback) -> None:
         self._fallbacks(self._name(reason)).inc()
+
+    def destination_refused(self, reason: Refusal) -> None:
+        self._refused(self._name(reason)).inc()
 
     # Study
 
