@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-DAY = 86400.0
+HOUR = 3600.0
+DAY = 24 * HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,8 +13,8 @@ class Terms:
     consent: float = 30 * DAY  # until a consent must be given anew
     keep: float = 90 * DAY  # until a person's own list is forgotten
     bytes_a_day: int | None = 2 * 10**9  # recorded a UTC day; beyond it traffic is left alone
-    session: float = 4 * 3600.0  # longest stretch of taking part ...
-    rest: float = 3600.0  # ... and the pause after it; a silence as long ends a stretch, too
+    session: float = 4 * HOUR  # longest stretch of taking part ...
+    rest: float = HOUR  # ... and the pause after it; a silence as long ends a stretch, too
     entries: int = 1000  # newest entries kept a person and kind
 
 

@@ -1,49 +1,43 @@
-"""The people of one study, in memory for the proxy and in the store for tomorrow.
+"""The people of one study: in memory for the proxy (`Presence`), in the store for tomorrow, and what they may do.
 
-The proxy's event loop calls `authenticate`, `standing` and `record`: they look up and append, never wait and never
-raise. One writer thread owns the store and alone changes who is on the roster. Calls from other threads (the site, the
-control API) return when their change is on disk. Outside, people are known by pseudonym; an unknown one raises
+One writer thread owns the store and alone changes who is on the roster. Calls from other threads (the site, the control
+API) return when their change is on disk. Outside, people are known by pseudonym; an unknown one raises
 UnknownVolunteerError, except on the proxy's calls. Other processes may write the store (`shaper invite`): seen in TICK.
 """
 
 import json
+import logging
 import secrets
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import islice, product
 from pathlib import Path
 
-from shaper.onboarding.budget import DAY, Session, Terms
+from shaper.onboarding.budget import HOUR, Terms
 from shaper.onboarding.consent import Consent
 from shaper.onboarding.credentials import Credential
-from shaper.onboarding.member import Member, State, state_of
+from shaper.onboarding.member import Member
+from shaper.onboarding.presence import Known, Presence
 from shaper.onboarding.pseudonym import Pseudonyms
 from shaper.onboarding.store import Entry, Kind, SqliteStore, Store, Volunteer
 from shaper.onboarding.writer import Writer
-from shaper.policy.admission import Standing
 from shaper.policy.refused import RefusedError
-from shaper.policy.verdict import Person
 from shaper.record import private
-from shaper.record.transfer import TransferRecord
+from shaper.record.erasure import erase
 
 TICK = 0.5  # seconds between writes of records and looks at what other processes wrote
-BACKLOG = 50_000  # records waiting for the disk; more are dropped, counted
-SHOWN = (  # of a record, in a person's own list
-    "id", "time", "policy", "mode", "arm", "phase", "level", "direction", "target", "rule", "media", "evidence",
-    "reason", "rate", "status", "outcome", "size", "client_ttfb", "duration", "held", "rate_ratio",
-)  # fmt: skip
+LINGER = 60.0  # seconds after a deletion in which a line of that person may still reach a journal
+
+log = logging.getLogger(__name__)
 
 
 class UnknownVolunteerError(LookupError):
     """There is nobody of that pseudonym: never was, or deleted."""
 
 
-class Roster:
-    """Implements `policy.admission.Registry` and `record.transfer.Recorder`, and all that the site asks.
-
-    `texts` holds the digests of the consent texts in force, one a language; empty: any text will do.
-    """
+class Roster(Presence):
+    """`journals` are the files from which a deleted person's pseudonym is to vanish, too."""
 
     def __init__(
         self,
@@ -53,62 +47,16 @@ class Roster:
         *,
         terms: Terms | None = None,
         texts: Collection[str] = (),
+        journals: Sequence[Path] = (),
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.terms = terms or Terms()
-        self.texts = frozenset(texts)
-        self.refused = 0  # wrong credentials shown to the proxy or the site
-        self.dropped = 0  # records that found the backlog full
-        self._store, self._pseudonyms, self._key, self._now = store, pseudonyms, key, now
-        self._people: dict[str, tuple[Volunteer, Consent | None]] = {}  # by pseudonym
-        self._holders: dict[bytes, str] = {}  # credential's digest -> pseudonym
-        self._sessions: dict[str, Session] = {}
-        self._drawn: dict[str, str] = {}  # arms that the policy drew, not yet in the store
-        self._rehearsed: dict[str, tuple[str, float]] = {}  # the arm of a person's own test, and until when
-        self._used: dict[str, int] = {}  # bytes since the beginning of ...
-        self._day = now() // DAY
-        self._entries: deque[Entry] = deque()
+        super().__init__(key, terms or Terms(), texts, now)
+        self.journals = journals
+        self._store, self._pseudonyms = store, pseudonyms
+        self._deleted: dict[str, float] = {}  # pseudonyms to erase from the journals once more, and since when
+        self._purged = 0.0
         self._load()
         self._writer = Writer(self._tick, TICK)
-
-    # On the proxy's event loop
-
-    def authenticate(self, username: str, password: str) -> str | None:
-        """Return the pseudonym of whoever holds these credentials, or None, counted."""
-        client = self._holders.get(Credential(username, password).digest(self._key))
-        self.refused += client is None
-        return client
-
-    def standing(self, client: str) -> Standing:
-        """Return how to treat a client. Strangers and people without consent are left alone."""
-        now = self._now()
-        state, found = self._state(client, now), self._people.get(client)
-        if state is State.TAKING_PART:
-            session = self._sessions.setdefault(client, Session(began=now, last=now))
-            state = State.PAUSED if session.resting(now, self.terms) else state
-        if state.exempt is not None or found is None:
-            return Standing(exempt=state.exempt or State.INVITED.exempt)
-        rehearsed, until = self._rehearsed.get(client, ("", 0.0))
-        arm = rehearsed if now < until else found[0].arm or self._drawn.get(client)
-        return Standing(Person(pseudonym=client, access=found[0].access, arm=arm))
-
-    def record(self, record: TransferRecord) -> None:
-        """Count a finished transfer's bytes and keep it for the person's own list."""
-        client, now = record.client or "", self._now()
-        found = self._people.get(client)
-        if found is None:
-            return
-        self._turn_day(now)
-        self._used[client] = self._used.get(client, 0) + record.size
-        if len(self._entries) >= BACKLOG:
-            self.dropped += 1
-            return
-        if found[0].arm is None and record.arm and record.arm != self._rehearsed.get(client, ("",))[0]:
-            self._drawn.setdefault(client, record.arm)
-        body = json.dumps({name: getattr(record, name) for name in SHOWN}, separators=(",", ":"))
-        self._entries.append(Entry(found[0].id, Kind.TRANSFER, now, record.size, body))
-
-    # From other threads
 
     def enrol(self, access: str | None = None, arm: str | None = None) -> tuple[str, Credential]:
         """Add a person; return their pseudonym and the credential, which cannot be shown again."""
@@ -135,7 +83,7 @@ class Roster:
         volunteer, consent = self._person(pseudonym)
         return Member(
             pseudonym=pseudonym,
-            state=self._state(pseudonym, self._now()),
+            state=self.state(pseudonym),
             created=volunteer.created,
             access=volunteer.access,
             arm=volunteer.arm,
@@ -159,7 +107,7 @@ class Roster:
 
     def stop(self, pseudonym: str) -> None:
         """Withdraw the consent, at once. What was kept stays until `delete`."""
-        _, consent = self._person(pseudonym)
+        consent = self._person(pseudonym).consent
         if consent is not None and consent.withdrawn is None:
             self._agree(pseudonym, replace(consent, withdrawn=self._now()))
 
@@ -188,23 +136,25 @@ class Roster:
 
     def delete(self, pseudonym: str) -> None:
         """Forget the person and all that is theirs. Their credential is wrong from now on."""
-        id_ = self._person(pseudonym)[0].id
+        id_ = self._person(pseudonym).volunteer.id
 
         def forget() -> None:
             self._store.delete(id_)
             self._load()
+            self._erase(pseudonym)
+            self._deleted[pseudonym] = self._now()  # and once more, for lines that were on their way
 
         self._writer.do(forget)
 
     def keep_result(self, pseudonym: str, result: Mapping[str, object]) -> None:
         """Add a test page's result to the person's own list."""
         body = json.dumps(result, separators=(",", ":"))
-        entry = Entry(self._person(pseudonym)[0].id, Kind.RESULT, self._now(), 0, body)
+        entry = Entry(self._person(pseudonym).volunteer.id, Kind.RESULT, self._now(), 0, body)
         self._writer.do(lambda: self._store.add([entry], self.terms.entries))
 
     def entries(self, pseudonym: str, kind: Kind = Kind.TRANSFER, limit: int = 100) -> list[dict[str, object]]:
         """Return the newest of a person's list, newest first."""
-        id_ = self._person(pseudonym)[0].id
+        id_ = self._person(pseudonym).volunteer.id
 
         def read() -> list[dict[str, object]]:
             self._flush()
@@ -214,7 +164,7 @@ class Roster:
 
     def own_data(self, pseudonym: str) -> dict[str, object]:
         """Return everything kept about a person, ready for JSON."""
-        id_ = self._person(pseudonym)[0].id
+        id_ = self._person(pseudonym).volunteer.id
         return {
             "volunteer": asdict(self.member(pseudonym)),
             "consents": [asdict(consent) for consent in self._writer.do(lambda: self._store.consents(id_))],
@@ -223,43 +173,23 @@ class Roster:
         }
 
     def close(self) -> None:
-        """Write what is waiting."""
+        """Write what is waiting. Close the journals first: the deleted are erased from them a last time."""
+        self._writer.do(lambda: self._erase(*self._deleted))
         self._writer.close()
         self._store.close()
 
-    # Within
-
-    def _person(self, pseudonym: str) -> tuple[Volunteer, Consent | None]:
+    def _person(self, pseudonym: str) -> Known:
         try:
             return self._people[pseudonym]
         except KeyError:
             raise UnknownVolunteerError(pseudonym) from None
 
-    def _paused_until(self, pseudonym: str, volunteer: Volunteer) -> float:
-        session = self._sessions.get(pseudonym)
-        return max(volunteer.paused_until, session.rests_until if session else 0.0)
-
-    def _state(self, pseudonym: str, now: float) -> State:
-        found = self._people.get(pseudonym)
-        if found is None:
-            return State.INVITED
-        volunteer, consent = found
-        self._turn_day(now)
-        budget = self.terms.bytes_a_day
-        over = budget is not None and self._used.get(pseudonym, 0) >= budget
-        paused_until = self._paused_until(pseudonym, volunteer)
-        return state_of(consent, self.texts, paused_until, over_budget=over, now=now)
-
-    def _turn_day(self, now: float) -> None:
-        if now // DAY != self._day:
-            self._day, self._used = now // DAY, {}
-
     def _change(self, pseudonym: str, change: Callable[[Volunteer], Volunteer]) -> None:
-        self._writer.do(lambda: self._save(change(self._person(pseudonym)[0])))
+        self._writer.do(lambda: self._save(change(self._person(pseudonym).volunteer)))
 
     def _agree(self, pseudonym: str, consent: Consent) -> None:
         def agree() -> None:
-            self._store.save_consent(self._person(pseudonym)[0].id, consent)
+            self._store.save_consent(self._person(pseudonym).volunteer.id, consent)
             self._load()
 
         self._writer.do(agree)
@@ -273,7 +203,7 @@ class Roster:
     def _load(self) -> None:
         """Read everybody anew. Whole dictionaries are swapped in, so a reader never sees half a change."""
         self._flush()
-        people = {self._pseudonyms.of(person.id): (person, consent) for person, consent in self._store.load()}
+        people = {self._pseudonyms.of(person.id): Known(person, consent) for person, consent in self._store.load()}
         used = self._store.used(self._now())
         self._people = people
         self._holders = {person.credential: name for name, (person, _) in people.items()}
@@ -282,18 +212,33 @@ class Roster:
         }
 
     def _flush(self) -> None:
-        entries = [self._entries.popleft() for _ in range(len(self._entries))]
+        entries = list(islice(self._entries, len(self._entries)))
         if entries:
             self._store.add(entries, self.terms.entries)
+        for _ in entries:  # only now: a store that fails gets them again
+            self._entries.popleft()
+
+    def _erase(self, *pseudonyms: str) -> None:
+        for journal, pseudonym in product(self.journals, pseudonyms):
+            try:
+                erase(journal, pseudonym)
+            except OSError as error:
+                log.error("%s: a pseudonym could not be erased: %s", journal, error.strerror)
 
     def _tick(self) -> None:
         self._flush()
+        for pseudonym in [name for name, since in self._deleted.items() if self._now() - since > LINGER]:
+            self._erase(pseudonym)
+            del self._deleted[pseudonym]
         for client in tuple(self._drawn):
             if client in self._people:
-                self._store.save(replace(self._people[client][0], arm=self._drawn[client]))
+                self._store.save(replace(self._people[client].volunteer, arm=self._drawn[client]))
         if self._drawn or self._store.changed():
             self._load()
             self._drawn.clear()
+        if self._now() - self._purged >= HOUR:
+            self._purged = self._now()
+            self._store.purge(self._purged - self.terms.keep)
 
 
 def open_roster(
@@ -303,6 +248,7 @@ def open_roster(
     keys: Path | None = None,
     terms: Terms | None = None,
     texts: Collection[str] = (),
+    journals: Sequence[Path] = (),
 ) -> Roster:
     """Open or make a study's roster. Its keys live in `keys`, by default a directory beside the database."""
     keys = keys or database.with_name(f"{database.stem}-keys")
@@ -312,4 +258,5 @@ def open_roster(
         private.ensure(keys / "credentials.key"),
         terms=terms,
         texts=texts,
+        journals=journals,
     )

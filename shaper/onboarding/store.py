@@ -6,7 +6,8 @@ One thread at a time uses a store. A shared store can take SQLite's place by off
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -154,7 +155,11 @@ class SqliteStore:
 
     def add(self, entries: Iterable[Entry], keep: int) -> None:
         entries = list(entries)
-        self._db.execute("BEGIN IMMEDIATE")
+        with self._transaction():
+            self._append(entries)
+            self._trim({(entry.volunteer, entry.kind) for entry in entries}, keep)
+
+    def _append(self, entries: Sequence[Entry]) -> None:
         self._db.executemany(
             "INSERT INTO entry SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT * FROM volunteer WHERE id = ?1)",
             map(astuple, entries),
@@ -165,13 +170,14 @@ class SqliteStore:
             " ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes",
             [(entry.volunteer, entry.time, entry.size) for entry in entries if entry.size],
         )
-        for owner in {(entry.volunteer, entry.kind) for entry in entries}:
+
+    def _trim(self, owners: Iterable[tuple[str, Kind]], keep: int) -> None:
+        for owner in owners:
             self._db.execute(
                 "DELETE FROM entry WHERE rowid IN (SELECT rowid FROM entry WHERE volunteer = ? AND kind = ?"
                 " ORDER BY time DESC, rowid DESC LIMIT -1 OFFSET ?)",
                 (*owner, keep),
             )
-        self._db.execute("COMMIT")
 
     def entries(self, id_: str, kind: Kind, limit: int) -> Sequence[Entry]:
         rows = self._db.execute(
@@ -195,6 +201,16 @@ class SqliteStore:
 
     def close(self) -> None:
         self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
 
     def _version(self) -> int:
         (version,) = self._db.execute("PRAGMA data_version").fetchone()

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from shaper.onboarding.roster import SHOWN, UnknownVolunteerError, open_roster
+from shaper.onboarding.presence import SHOWN
+from shaper.onboarding.roster import UnknownVolunteerError, open_roster
 
 
 @pytest.fixture
