@@ -8,6 +8,7 @@ nothing would keep it where it was.
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import fsum
 
 from shaper.policy.verdict import Person
 
@@ -16,7 +17,7 @@ ANONYMOUS_PLACE = 1.0 - 2**-53  # the last there is
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The draw of one study under one secret key. Order and common factor of the arms' weights do not matter."""
+    """The draw of one study under one secret key. The order of the arms does not matter."""
 
     key: bytes
     study: str
@@ -31,7 +32,7 @@ class Assignment:
         return arm if person.arm is None else person.arm, place
 
     def _arm(self, fraction: float) -> str:
-        left, chosen = fraction * sum(self.arms.values()), ""
+        left, chosen = fraction * fsum(self.arms.values()), ""
         for chosen in sorted(self.arms):
             left -= self.arms[chosen]
             if left < 0:
