@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """`site` and `check` are names that the proxy sends to the site, `check` over https too, under the lab's CA."""
+    """`site` and `check` are names that the proxy connects to the site, `check` also with TLS under the lab's CA."""
 
     own: str  # the site's own loopback address, `http://127.0.0.1:8081`
     proxy: str  # `host:port`, as a browser reaches it

@@ -84,6 +84,8 @@ def make_site(
             count(400)
             return "This name does not lead here.\n", 400, {"Content-Type": "text/plain"}
         if not isinstance(error, HTTPException):
+            if app.testing:
+                raise error
             app.logger.error("site: %s: %s", request.endpoint, type(error).__name__)
             error = InternalServerError()
         status = error.code or 500

@@ -1,7 +1,8 @@
 """The live check list: what has been seen of a browser since it opened the page, kept in memory for a while.
 
-A page holds three pictures, at the site's and at the check host, over http and https. Each that arrives through the
-proxy proves a step, with or without JavaScript. A token ties them to the page; nothing else about the browser is kept.
+A page holds three pictures: at the site's name, at the check host, and there over https under the lab's CA. These names
+exist only through the proxy, so each picture that is asked for proves a step, with or without JavaScript. A token ties
+them to the page; nothing else about the browser is kept.
 """
 
 import secrets
@@ -23,7 +24,6 @@ class Seen:
     proxy: bool = False
     routed: bool = False
     trusted: bool = False
-    protocol: str = ""
 
 
 class Checks:

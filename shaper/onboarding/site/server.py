@@ -5,6 +5,7 @@ malformed HTTP by itself. Nothing is written down about a request.
 """
 
 import asyncio
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Thread
@@ -42,8 +43,8 @@ class _Quiet(WSGIContainer):
         """Write nothing: a request's address is nobody's business."""
 
 
-def serve(app: Flask, host: str = "127.0.0.1", port: int = 0) -> Serving:
-    """Serve until closed; port 0 takes a free one."""
+def serve(app: Flask, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None) -> Serving:
+    """Serve until closed; port 0 takes a free one. With `tls`, over https: the check host needs that, too."""
     sockets = bind_sockets(port, host)
     loop = asyncio.new_event_loop()
     workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="site")
@@ -51,6 +52,7 @@ def serve(app: Flask, host: str = "127.0.0.1", port: int = 0) -> Serving:
     async def start() -> HTTPServer:
         server = HTTPServer(
             _Quiet(app, workers),
+            ssl_options=tls,
             idle_connection_timeout=IDLE,
             body_timeout=IDLE,
             max_header_size=LARGEST_HEADER,

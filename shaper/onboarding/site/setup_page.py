@@ -14,7 +14,6 @@ from shaper.onboarding.site.site import for_participants, the_site
 
 page = Blueprint("setup", __name__)
 
-PROTOCOLS = {"h1": "HTTP/1.1", "h2": "HTTP/2", "h3": "HTTP/3"}
 DOT = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
 
 
@@ -37,23 +36,21 @@ def renew() -> BaseResponse:
 
 
 @page.get("/check.json")
-def check() -> dict[str, Any]:
+def check() -> dict[str, bool]:
     _, seen = _check_list()
-    return {name: green for name, green, _ in _items(seen)} | {"protocol_name": PROTOCOLS.get(seen.protocol, "")}
+    return _items(seen)
 
 
 @page.get("/seen/<token>.svg")
 def see(token: str) -> Response:
-    """Note what this request proves, if it came through the proxy; answer with a picture of nothing."""
-    seen, via = the_site().checks.get(token), g.via
+    """Note what this request proves; answer with a picture of nothing."""
+    seen, addresses = the_site().checks.get(token), the_site().addresses
     if seen is None:
         abort(404)
-    if via is not None:
-        at_check = request.host.partition(":")[0] == the_site().addresses.check
-        seen.proxy = True
-        seen.routed |= at_check
-        if at_check and via.scheme == "https":
-            seen.trusted, seen.protocol = True, via.protocol
+    host = request.host.partition(":")[0]
+    seen.proxy |= host in (addresses.site, addresses.check)
+    seen.routed |= host == addresses.check
+    seen.trusted |= host == addresses.check and request.is_secure
     return Response(DOT, mimetype="image/svg+xml")
 
 
@@ -95,13 +92,10 @@ def _check_list() -> tuple[str, Seen]:
     return token, seen or Seen(0.0)
 
 
-def _items(seen: Seen) -> list[tuple[str, bool, str]]:
-    """Return the check list: name, whether it is green, what was found."""
-    items = [("proxy", seen.proxy, ""), ("routed", seen.routed, "")]
-    if the_site().study.opens:
-        protocol = PROTOCOLS.get(seen.protocol, "")
-        items += [("trusted", seen.trusted, ""), ("protocol", bool(protocol), protocol)]
-    return items
+def _items(seen: Seen) -> dict[str, bool]:
+    """Return the check list. What protocol is agreed on only the page's script can tell."""
+    items = {"proxy": seen.proxy, "routed": seen.routed}
+    return items | {"trusted": seen.trusted} if the_site().study.opens else items
 
 
 def _steps() -> dict[str, Any]:

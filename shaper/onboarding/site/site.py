@@ -20,7 +20,7 @@ from shaper.onboarding.site.checks import Checks
 from shaper.onboarding.site.consent_text import ConsentText, consent_texts
 from shaper.onboarding.site.study import Study
 from shaper.onboarding.site.trial import Piece
-from shaper.onboarding.site.via import via, via_key
+from shaper.onboarding.site.via import client_of, via_key
 
 type Page = Callable[..., Any]
 
@@ -50,9 +50,8 @@ class Site:
         return via_key(self.secret)
 
     def welcome(self) -> None:
-        """Before each request: set `g.via` and `g.visitor`."""
-        g.via = via(request.headers, self.via_key)
-        g.visitor = self._member(g.via.client if g.via and g.via.client else str(session.get("client", "")))
+        """Before each request: set `g.visitor`, the person who asks, if it is one whom we know."""
+        g.visitor = self._member(client_of(request.headers, self.via_key) or str(session.get("client", "")))
 
     def sign_in(self, pseudonym: str, credential: str = "") -> None:
         """Make the visitor of this session the person of this pseudonym."""
