@@ -13,7 +13,7 @@ settings.register_profile(
 settings.load_profile("shaper")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def needs():
     """Skip when a foreign program is absent, saying how to install it; on CI its absence is a failure."""
 

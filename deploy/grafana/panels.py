@@ -1,0 +1,191 @@
+"""The few kinds of panel that the dashboards are made of, each with unit, description and thresholds.
+
+Units are Grafana's own names (s, bytes, Bps, percentunit, short, cps). A bound is a list of (from, colour); the part
+below the first is green. Panels show zero or nothing, never an error, while a proxy has no traffic.
+"""
+
+from grafana_foundation_sdk.builders import common, dashboard, heatmap, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.models import common as c
+from grafana_foundation_sdk.models import dashboard as d
+from grafana_foundation_sdk.models import heatmap as h
+from grafana_foundation_sdk.models import prometheus as p
+
+SOURCE = d.DataSourceRef(type_val="prometheus", uid="${datasource}")
+GAP = 300_000  # ms: a line is drawn across shorter silences
+MINIMUM = "1m"  # four scrapes, so that a rate always has its two points
+
+type Bound = list[tuple[float, str]]
+
+
+def query(expr: str, legend: str = "", *, exemplars: bool = False) -> prometheus.Dataquery:
+    """A query over time."""
+    return prometheus.Dataquery().expr(expr).legend_format(legend).range().exemplar(exemplars)
+
+
+def now(expr: str, legend: str = "") -> prometheus.Dataquery:
+    """A query for one moment: the end of the time range."""
+    return prometheus.Dataquery().expr(expr).legend_format(legend).instant()
+
+
+def thresholds(bound: Bound, below: str) -> dashboard.ThresholdsConfig:
+    steps = [d.Threshold(None, below), *(d.Threshold(value, color) for value, color in bound)]
+    return dashboard.ThresholdsConfig().mode(d.ThresholdsMode.ABSOLUTE).steps(steps)
+
+
+def _legend(calcs: list[str]) -> common.VizLegendOptions:
+    legend = common.VizLegendOptions().placement(c.LegendPlacement.BOTTOM).show_legend(True)
+    mode = c.LegendDisplayMode.TABLE if calcs else c.LegendDisplayMode.LIST
+    return legend.display_mode(mode).calcs(calcs)
+
+
+def series(
+    title: str,
+    description: str,
+    unit: str,
+    *queries: prometheus.Dataquery,
+    span: int = 12,
+    bound: Bound | None = None,
+    below: str = "green",
+    log: bool = False,
+    stacked: bool = False,
+    low: float | None = 0,
+    high: float | None = None,
+    calcs: list[str] | None = None,
+) -> timeseries.Panel:
+    """Lines over time, or filled and stacked; a bound is drawn dashed."""
+    scale = common.ScaleDistributionConfig().type(c.ScaleDistribution.LOG if log else c.ScaleDistribution.LINEAR)
+    style = c.GraphThresholdsStyleMode.DASHED if bound else c.GraphThresholdsStyleMode.OFF
+    panel = (
+        timeseries.Panel()
+        .title(title)
+        .description(description)
+        .datasource(SOURCE)
+        .unit(unit)
+        .span(span)
+        .height(8)
+        .interval(MINIMUM)
+        .targets(list(queries))
+        .thresholds(thresholds(bound or [], below))
+        .thresholds_style(common.GraphThresholdsStyleConfig().mode(style))
+        .color_scheme(dashboard.FieldColor().mode(d.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .scale_distribution(scale.log(10) if log else scale)
+        .line_width(2)
+        .fill_opacity(60 if stacked else 0)
+        .stacking(common.StackingConfig().mode(c.StackingMode.NORMAL if stacked else c.StackingMode.NONE).group("A"))
+        .show_points(c.VisibilityMode.AUTO)
+        .span_nulls(GAP)
+        .legend(_legend(calcs or []))
+        .tooltip(common.VizTooltipOptions().mode(c.TooltipDisplayMode.MULTI).sort(c.SortOrder.DESCENDING))
+    )
+    if low is not None and not log:
+        panel = panel.axis_soft_min(low)
+    if high is not None:
+        panel = panel.axis_soft_max(high)
+    return panel
+
+
+def number(
+    title: str,
+    description: str,
+    unit: str,
+    expr: str,
+    *,
+    legend: str = "",
+    span: int = 4,
+    bound: Bound | None = None,
+    below: str = "green",
+    decimals: float | None = None,
+    name: bool = False,
+) -> stat.Panel:
+    """One figure, or with `name` one label value, coloured by its bound."""
+    panel = (
+        stat.Panel()
+        .title(title)
+        .description(description)
+        .datasource(SOURCE)
+        .unit(unit)
+        .span(span)
+        .height(4)
+        .with_target(now(expr, legend))
+        .thresholds(thresholds(bound or [], below))
+        .color_scheme(dashboard.FieldColor().mode(d.FieldColorModeId.THRESHOLDS))
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .color_mode(c.BigValueColorMode.VALUE)
+        .graph_mode(c.BigValueGraphMode.NONE)
+        .text_mode(c.BigValueTextMode.NAME if name else c.BigValueTextMode.AUTO)
+        .no_value("no data")
+    )
+    return panel.decimals(decimals) if decimals is not None else panel
+
+
+def heat(title: str, description: str, unit: str, expr: str, *, span: int = 12, repeat: str = "") -> heatmap.Panel:
+    """How many transfers fell into each bucket of a histogram, over time."""
+    target = prometheus.Dataquery().expr(expr).legend_format("{{le}}").range().exemplar(True)
+    panel = (
+        heatmap.Panel()
+        .title(title)
+        .description(description)
+        .datasource(SOURCE)
+        .unit("short")
+        .span(span)
+        .height(8)
+        .interval(MINIMUM)
+        .with_target(target.format(p.PromQueryFormat.HEATMAP))
+        .thresholds(thresholds([], "green"))
+        .calculate(False)
+        .color(
+            heatmap.HeatmapColorOptions()
+            .mode(h.HeatmapColorMode.SCHEME)
+            .scheme("Oranges")
+            .scale(h.HeatmapColorScale.EXPONENTIAL)
+            .exponent(0.5)
+            .steps(64)
+            .reverse(False)
+        )
+        .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(c.AxisPlacement.LEFT))
+        .filter_values(heatmap.FilterValueRange().le(1e-9))
+        .cell_gap(0)
+        .show_legend()
+        .mode(c.TooltipDisplayMode.SINGLE)
+        .show_y_histogram()
+        .exemplars_color("rgba(31,120,193,0.9)")
+    )
+    return panel.repeat(repeat).repeat_direction("h").max_per_row(3) if repeat else panel
+
+
+def rows(
+    title: str,
+    description: str,
+    unit: str,
+    columns: dict[str, str],
+    *,
+    hide: list[str],
+    span: int = 24,
+    bound: Bound | None = None,
+    below: str = "green",
+) -> table.Panel:
+    """A table: one column a query, one row a combination of labels."""
+    names = {f"Value #{chr(65 + n)}": name for n, name in enumerate(columns)}
+    targets = [now(expr).format(p.PromQueryFormat.TABLE).ref_id(chr(65 + n)) for n, expr in enumerate(columns.values())]
+    hidden = dict.fromkeys(["Time", "__name__", "job", *hide], True)
+    return (
+        table.Panel()
+        .title(title)
+        .description(description)
+        .datasource(SOURCE)
+        .unit(unit)
+        .span(span)
+        .height(8)
+        .targets(targets)
+        .thresholds(thresholds(bound or [], below))
+        .transformations(
+            [
+                d.DataTransformerConfig(id_val="merge", options={}),
+                d.DataTransformerConfig(
+                    id_val="organize",
+                    options={"excludeByName": hidden, "renameByName": names | {"Value": next(iter(columns))}},
+                ),
+            ]
+        )
+        .no_value("")
+    )
