@@ -8,6 +8,7 @@ from datetime import datetime
 
 from shaper.policy.admission import Admission, Standing, admit
 from shaper.policy.judge import Case, Judge
+from shaper.policy.never import category
 from shaper.policy.verdict import Facts, Person
 from shaper.policy.words import ADMISSIONS, REASONS, effects, objection
 
@@ -21,9 +22,10 @@ def explanation(
     admitted = admit(judge, [facts.host], Standing(person), now)
     verdict, case = admitted.verdict, judge.connection_case(facts.host, person, now)
     yield "policy", f"{judge.policy.study}, {judge.policy.digest[:19]}"
-    yield "host", f"{facts.host}: {f'target {verdict.target}' if verdict.target else 'no target'}"
+    yield "host", f"{facts.host}: {_standing(judge, facts.host)}"
     yield "connection", ADMISSIONS[admitted.admission]
-    if admitted.admission is Admission.INTERCEPT and not connection_only:
+    intercepted = admitted.admission is Admission.INTERCEPT
+    if intercepted and not connection_only:
         verdict, case = judge.decide(facts, person, now), judge.case(facts, person, now)
         if case.settled is None:
             yield "message", f"{case.media}, by {case.evidence}"
@@ -31,7 +33,17 @@ def explanation(
         yield "client", f"arm {case.arm or 'none'}; phases in force: {', '.join(case.phases) or 'none'}"
     if case.settled is None and verdict.target:
         yield from _trials(judge, case)
-    yield "verdict", f"{verdict.reason}: {REASONS[verdict.reason]}"
+    if intercepted and connection_only:
+        yield "verdict", "each response gets its own"
+    else:
+        yield "verdict", f"{verdict.reason}: {REASONS[verdict.reason]}"
+
+
+def _standing(judge: Judge, host: str) -> str:
+    listing = judge.listing(host)
+    if listing.never:
+        return f"never touched ({category(host) or 'the policy says so'})"
+    return f"target {listing.target}" if listing.target else "no target"
 
 
 def _trials(judge: Judge, case: Case) -> Iterator[Line]:

@@ -15,7 +15,6 @@ from shaper.policy import never
 from shaper.policy.assignment import Assignment
 from shaper.policy.media import Evidence, MediaClass, classify
 from shaper.policy.model import Direction, Level, Mode, Policy, Rule
-from shaper.policy.never import category
 from shaper.policy.schedule import in_force
 from shaper.policy.target import HostSet
 from shaper.policy.verdict import Facts, Person, Reason, Verdict

@@ -1,6 +1,6 @@
 """The decision for one message: which rule, why, which limits. Total: whatever the facts, there is a verdict.
 
-When nothing is known or nothing applies, the verdict is to pass unshaped with a counted reason.
+When nothing is known or nothing applies, the verdict is to pass unshaped with a counted reason. `judge` decides.
 """
 
 from dataclasses import dataclass

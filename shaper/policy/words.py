@@ -31,7 +31,7 @@ REASONS = {
     Reason.SHADOW: "passes: the policy is a shadow, which only computes what slowing would have cost",
     Reason.NO_RULE: "passes: no rule is about it",
     Reason.UNTARGETED: "passes: no target lists the host",
-    Reason.NEVER: "passes: the host is on the never list",
+    Reason.NEVER: "passes: the host must never be touched",
     Reason.ARM: "passes: the rules are for other arms",
     Reason.ACCESS: "passes: the rules are for other kinds of access",
     Reason.ROLLOUT: "passes: the rollout does not reach this client",
