@@ -22,10 +22,10 @@ FULL = 65_536
 class Lane:
     """Towards one connection of one handler. `layers` is the context's stack, outermost first."""
 
-    __slots__ = ("_tls", "_writer")
+    __slots__ = ("_tls", "writer")
 
     def __init__(self, writer: asyncio.StreamWriter, tls: list[SSL.Connection]) -> None:
-        self._writer = writer
+        self.writer = writer
         self._tls = tls
 
     @classmethod
@@ -42,11 +42,11 @@ class Lane:
     @property
     def is_full(self) -> bool:
         """Whether the peer has stopped taking bytes."""
-        return self._writer.transport.get_write_buffer_size() > FULL
+        return self.writer.transport.get_write_buffer_size() > FULL
 
     def write(self, data: bytes) -> None:
         """Encrypt and send. Errors are left to whoever reads the connection: they see them too."""
-        if self._writer.is_closing():
+        if self.writer.is_closing():
             return
         for tls in self._tls:
             try:
@@ -54,7 +54,7 @@ class Lane:
             except SSL.Error:
                 return
             data = _drain(tls)
-        self._writer.write(data)
+        self.writer.write(data)
 
 
 def _drain(tls: SSL.Connection) -> bytes:

@@ -70,6 +70,7 @@ class Proxy:
         self.settings = settings
         self.authority = _authority(policy, settings.ca_dir)
         self.shaping = Shaping(Judge(policy, key), self.metrics, recorders, schedule=schedule or Schedule(), key=key)
+        self.shaping.enforce(policy)
         self.admitting = Admitting(self.shaping, registry, standing or Standing())
         self.admitting.authority = self.authority
         self.metrics.policy_loaded(policy)

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from secrets import token_bytes
 
+from shaper.pacing.limit import Manner
 from shaper.pacing.pacer import Pacer
 from shaper.pacing.scope import BucketTable
 from shaper.policy.admission import Admitted, admit
@@ -16,6 +17,7 @@ from shaper.policy.schedule import Schedule
 from shaper.policy.verdict import Facts, Reason, Verdict
 from shaper.proxy.channel import Levels
 from shaper.proxy.clock import monotonic, wall
+from shaper.proxy.police import Police, limits_to_police
 from shaper.proxy.ticker import Ticker
 from shaper.proxy.visitor import Visitor
 from shaper.record.fallback import Fallback
@@ -24,6 +26,10 @@ from shaper.record.metrics import Metrics
 from shaper.record.transfer import Outcome, Recorder
 
 logger = logging.getLogger(__name__)
+
+
+type Settle = Callable[[Callable[[bool], None]], None]
+"""Ends the policing of a connection for one transfer, and calls back when the client has all of it, or (False) is gone."""
 
 
 @dataclass
@@ -36,6 +42,7 @@ class Shaping:
     schedule: Schedule = field(default_factory=Schedule)
     key: bytes = field(default_factory=lambda: token_bytes(32))
     certificate: str | None = None
+    police: Police | None = None
     buckets: BucketTable = field(default_factory=BucketTable)
     levels: Levels = field(default_factory=Levels)
     live: set[LiveTransfer] = field(default_factory=set)
@@ -65,8 +72,15 @@ class Shaping:
 
     def swap(self, policy: Policy) -> None:
         """Put another policy in force."""
+        self.enforce(policy)
         self.judge = Judge(policy, self.key)
         self.metrics.policy_loaded(policy)
+
+    def enforce(self, policy: Policy) -> None:
+        """Prepare the kernel for a policy that polices. Raises RefusedError when it cannot."""
+        if limits := limits_to_police(policy):
+            self.police = self.police or Police()
+            self.police.enforce(limits)
 
     def admit(self, hosts: Sequence[str], visitor: Visitor) -> Admitted:
         """Decide a connection by its names, the most telling first."""
@@ -75,12 +89,16 @@ class Shaping:
             self.metrics.fallback(Fallback.ADMISSION)
         return admitted
 
-    def decide(self, facts: Facts, visitor: Visitor) -> Verdict:
-        """Decide one message."""
-        standing = visitor.standing
+    def decide(self, facts: Facts, visitor: Visitor, *, plain: bool = False) -> Verdict:
+        """Decide one message. In `plain` HTTP, without a tunnel, the rules for whole connections hold for it too."""
+        standing, now = visitor.standing, self.schedule.at(wall())
         if standing.exempt:
             return Verdict(standing.exempt)
-        verdict = self.judge.decide(facts, standing.person, self.schedule.at(wall()))
+        if plain:
+            verdict = self.judge.decide_connection(facts.host, standing.person, now)
+            if verdict.rule:
+                return verdict
+        verdict = self.judge.decide(facts, standing.person, now)
         if verdict.reason is Reason.ERROR:
             self.metrics.fallback(Fallback.VERDICT)
         return verdict
@@ -114,11 +132,24 @@ class Shaping:
         rule = verdict.rule
         if not verdict.shaped or rule is None:
             return Pacer(())
-        limits = [limit for limit in verdict.limits if limit.manner != "police"]
+        limits = [limit for limit in verdict.limits if limit.manner is not Manner.POLICE]
         chain = self.buckets.chain(
             rule.name, limits, connection=visitor.client.id, client=visitor.key, now=now, direction=direction
         )
         return Pacer(chain, free=rule.after, freeze_after=rule.freeze_after)
+
+    def policed(self, verdict: Verdict, writer: asyncio.StreamWriter) -> Settle | None:
+        """Have the kernel police a connection if the verdict says so; return how to end that."""
+        limit = next((each for each in verdict.limits if each.manner is Manner.POLICE), None)
+        police = self.police
+        if limit is None or not verdict.shaped or police is None:
+            return None
+        try:
+            police.mark(writer, limit)
+        except OSError:
+            self.metrics.fallback(Fallback.POLICE)
+            return None
+        return lambda then: police.settle(writer, limit, self.ticker, then)
 
     def latency(self, verdict: Verdict) -> float:
         """Draw the delay, in seconds, that a verdict adds before the first byte."""
@@ -147,6 +178,8 @@ class Shaping:
         """Stop the timer."""
         if self._ticker:
             self._ticker.close()
+        if self.police:
+            self.police.close()
 
     def _draws(self, latency: Latency) -> float:
         generator = self._generators.setdefault(latency, random.Random(latency.seed))  # noqa: S311 - a simulation

@@ -38,7 +38,7 @@ from shaper.proxy.clock import monotonic
 from shaper.proxy.facts import protocol, response_facts
 from shaper.proxy.gate import WINDOW, gate_for
 from shaper.proxy.lane import Lane, frames
-from shaper.proxy.shaping import Shaping
+from shaper.proxy.shaping import Settle, Shaping
 from shaper.proxy.visitor import Visitor
 from shaper.record.fallback import Fallback
 from shaper.record.live import LiveTransfer
@@ -75,6 +75,7 @@ class ShapedStream(HttpStream):
         self._channel: Channel | None = None
         self._bell: Bell | None = None
         self._deferred: HttpEvent | None = None
+        self._settle: Settle | None = None  # ends the policing of the connection
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, Rung):
@@ -154,7 +155,8 @@ class ShapedStream(HttpStream):
 
     def _judge(self, head: bytes = b"") -> Verdict:
         assert self._live
-        verdict = self._shaping.decide(response_facts(self.flow, self.flow.request.pretty_host, head), self._visitor)
+        facts = response_facts(self.flow, self.flow.request.pretty_host, head)
+        verdict = self._shaping.decide(facts, self._visitor, plain=self.mode is HTTPMode.regular)
         self._live.judged(verdict, monotonic())
         self._verdict = verdict
         return verdict
@@ -168,6 +170,8 @@ class ShapedStream(HttpStream):
         verdict = self._judge(head)
         if before is None or before.limits != verdict.limits or before.rule is not verdict.rule:
             self._close_channel()
+            if self._settle:
+                self._settle(lambda _: None)
             yield from self._open(verdict)
 
     def _block(self, event: ResponseHeaders, block: Block) -> layer.CommandGenerator[None]:
@@ -196,6 +200,7 @@ class ShapedStream(HttpStream):
         if lane is None:
             self._shaping.metrics.fallback(Fallback.PACING)
             return
+        self._settle = self._shaping.policed(verdict, lane.writer)
         gate = gate_for(handler, self.context.server, self._http.connections[self.context.server], self.stream_id)
         rate = min((limit.rate for limit in verdict.limits), default=None) if verdict.shaped else None
         mark = marks(rate)
@@ -257,8 +262,12 @@ class ShapedStream(HttpStream):
         self._close_channel()
         self._deferred = None
         self._ring()  # so that no bell waits for ever
-        if self._live:
-            self._shaping.finish(self._live, outcome)
+        live, settle, self._settle = self._live, self._settle, None
+        if live and settle:
+            live.ledger.enter(Wait.CLIENT, monotonic())
+            settle(lambda whole: self._shaping.finish(live, outcome if whole else Outcome.CLIENT_ABORT))
+        elif live:
+            self._shaping.finish(live, outcome)
 
     # Small parts
 

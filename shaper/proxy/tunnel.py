@@ -17,7 +17,7 @@ from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
 from shaper.proxy.gate import GatedReader
 from shaper.proxy.lane import Lane
-from shaper.proxy.shaping import Shaping
+from shaper.proxy.shaping import Settle, Shaping
 from shaper.proxy.visitor import Visitor
 from shaper.record.live import LiveTransfer
 from shaper.record.transfer import Outcome
@@ -45,6 +45,7 @@ class ShapedTunnel(TCPLayer):
         self._verdict = verdict
         self._active_at = monotonic()
         self._sides: dict[Connection, Side] = {}
+        self._settle: Settle | None = None
         self._reset = bool(verdict.shaped and verdict.rule and verdict.rule.block is Block.RESET)
 
     def start(self, event: events.Event) -> layer.CommandGenerator[None]:
@@ -52,6 +53,8 @@ class ShapedTunnel(TCPLayer):
         yield from super().start(event)
         if self._handle_event == self.relay_messages:
             self._handle_event = self.shape  # type: ignore[method-assign]
+            if lane := Lane.to(self.context.client, [], self._visitor.handler):
+                self._settle = self._shaping.policed(self._verdict, lane.writer)
 
     _handle_event = start
 
@@ -85,6 +88,7 @@ class ShapedTunnel(TCPLayer):
             for side in self._sides.values():
                 if side.channel and side.channel.is_empty:
                     side.channel.close()
+            self._stop_policing()
         self._active_at = now
 
     def _side(self, source: Connection) -> layer.CommandGenerator[Side]:
@@ -139,7 +143,13 @@ class ShapedTunnel(TCPLayer):
     def _finish(self, outcome: Outcome) -> None:
         for side in self._sides.values():
             self._end(side, outcome)
+        self._stop_policing()
         self._handle_event = self.ignore  # type: ignore[method-assign, assignment]
+
+    def _stop_policing(self) -> None:
+        settle, self._settle = self._settle, None
+        if settle:
+            settle(lambda _: None)
 
     def ignore(self, _: events.Event) -> layer.CommandGenerator[None]:
         """Take what still comes after the end: closes and bells."""
