@@ -116,6 +116,11 @@ def test_names_beyond_ascii_are_matched_as_they_travel_and_shown_as_they_were_gi
     assert "reaches münchen.de (xn--mnchen-3ya.de);" in str(finding)
 
 
+def test_a_host_in_capitals_is_shown_as_it_was_given():
+    (_, finding) = lint(policy({"contains": "t.co"}), ["Reddit.com"])
+    assert "reaches Reddit.com;" in str(finding)
+
+
 def test_a_host_listed_twice_is_named_once():
     assert kinds({"contains": "t.co"}, hosts=["rt.com", "rt.com"]) == [Kind.LOOSE, Kind.COLLATERAL]
 
