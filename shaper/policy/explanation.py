@@ -29,7 +29,7 @@ def explanation(
         verdict, case = judge.decide(facts, person, now), judge.case(facts, person, now)
         if case.settled is None:
             yield "message", f"{case.media}, by {case.evidence}"
-    if case.arm or case.phases:
+    if verdict.target and (judge.policy.arms or judge.policy.phases):
         yield "client", f"arm {case.arm or 'none'}; phases in force: {', '.join(case.phases) or 'none'}"
     if case.settled is None and verdict.target:
         yield from _trials(judge, case)

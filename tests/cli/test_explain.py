@@ -1,0 +1,89 @@
+"""`shaper explain` with each of its options, on a policy with arms, phases, access and both directions."""
+
+import pytest
+from click.testing import CliRunner
+
+from shaper.cli.main import main
+
+POLICY = """\
+version: 1
+study: lab
+targets: {photos: {hosts: ["*.example.org"]}}
+arms: {control: 1, treatment: 1}
+phases: [{name: march, start: 2021-03-10T07:00Z, end: 2021-03-11T07:00Z}]
+rules:
+  - {name: up, target: photos, media: [image], direction: up, caps: [{rate: 1 kB/s}]}
+  - {name: mobile, target: photos, media: [image], access: [mobile], caps: [{rate: 150 kbit/s}]}
+  - {name: dated, target: photos, media: [video], phases: [march], caps: [{rate: 2 Mbit/s}]}
+  - {name: armed, target: photos, media: [audio], arms: [treatment], block: refuse}
+"""
+
+
+@pytest.fixture
+def explain(tmp_path):
+    file = tmp_path / "lab.yaml"
+    file.write_text(POLICY)
+
+    def run(*options, host="a.example.org"):
+        result = CliRunner().invoke(main, ["explain", "--policy", str(file), "--host", host, *options])
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--type", "image/png", "--access", "mobile"], "rule        mobile decides:"),
+        (["--type", "image/png"], "verdict     access: passes: the rules are for other kinds of access"),
+        (["--type", "IMAGE/PNG", "--up", "--method", "post"], "rule        up decides:"),
+        (["--type", "video/mp4", "--at", "2021-03-10T12:00Z"], "            2 Mbit/s for each response, burst 2 KiB"),
+        (["--type", "video/mp4"], "rule        dated is for phase march; in force: none"),
+        (["--type", "audio/mpeg", "--arm", "treatment"], "            refused"),
+        (
+            ["--type", "audio/mpeg", "--arm", "control"],
+            "rule        armed is for arm treatment; this client's is control",
+        ),
+        (["--type", "audio/mpeg"], "client      arm none; phases in force: none"),
+        (["--path", "/cat.jpg", "--access", "mobile"], "message     image, by extension"),
+        (["--dest", "Video"], "message     video, by sec-fetch-dest"),
+        (["--type", "image/png", "--method", "HEAD"], "verdict     bodiless: passes: it has no body"),
+        (["--type", "image/png", "--status", "304"], "verdict     bodiless: passes: it has no body"),
+        (["--connection"], "verdict     each response gets its own"),
+    ],
+)
+def test_an_option_changes_what_is_explained(explain, options, line):
+    result = explain(*options)
+    assert result.exit_code == 0
+    assert any(written.startswith(line) for written in result.output.splitlines())
+
+
+def test_a_client_has_the_arm_that_the_study_key_draws(explain, tmp_path):
+    arms = set()
+    for key in range(20):
+        (tmp_path / "study.key").write_bytes(bytes([key] * 32))
+        output = explain("--client", "somebody", "--key", str(tmp_path / "study.key")).output
+        arms |= {arm for arm in ("control", "treatment") if f"client      arm {arm};" in output}
+    assert arms == {"control", "treatment"}
+
+
+def test_another_host_is_untargeted(explain):
+    assert "connection  tunnelled: never decrypted" in explain(host="other.example").output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--at", "yesterday"], 'Error: --at: "yesterday" is not a moment with a UTC offset; write for example '),
+        (
+            ["--policy", "missing.yaml"],
+            "Error: missing.yaml: cannot be read: No such file or directory; check the path",
+        ),
+    ],
+)
+def test_a_bad_option_is_refused_in_one_line(explain, options, message):
+    result = explain(*options)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == 1
