@@ -1,8 +1,9 @@
 """Runs as tables: `samples` and `transfers` in DuckDB, over any number of files, JSON Lines or Parquet alike.
 
 The columns are the fields of Sample and TransferRecord; beside them stand `run` (the directory) and `file` (its name
-without the ending). Parquet is read where it lies; JSON Lines are checked line by line, then copied once into a
-database on disk. Queries work within a fixed memory and spill to disk beyond it, so memory does not grow with rows.
+without the ending). A transfer in journal-NAME is of arm NAME, whatever its client's. Parquet is read where it lies;
+JSON Lines are checked line by line, then copied once into a database on disk. Queries work within a fixed memory and
+spill to disk beyond it, so memory does not grow with rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from shaper.report.columns import column_types, required_columns
 from shaper.report.lines import KINDS, Kind, check
 
 MEMORY = "1GB"
+ARM = r"coalesce(nullif(regexp_extract(parse_filename(filename), '^journal-(.+?)(\.[0-9]+)?\.[a-z]+$', 1), ''), arm)"
 LONGEST_LINE = 2**24  # bytes: a transfer of a million reads; each thread sets twice as much aside
 
 
@@ -88,6 +90,6 @@ def _create(db: duckdb.DuckDBPyConnection, kind: Kind, runs: Sequence[Path]) -> 
         db.execute(f"INSERT INTO {kind.table}_lines BY NAME SELECT * FROM {reading(kind, lines)}")  # noqa: S608
     also = f"UNION ALL BY NAME SELECT * FROM {reading(kind, packed)}" if packed else ""  # noqa: S608
     db.execute(
-        f"CREATE VIEW {kind.table} AS SELECT *, parse_dirpath(filename) AS run, "  # noqa: S608
+        f"CREATE VIEW {kind.table} AS SELECT * REPLACE ({ARM} AS arm), parse_dirpath(filename) AS run, "  # noqa: S608
         f"parse_filename(filename, true) AS file FROM (SELECT * FROM {kind.table}_lines {also})"
     )

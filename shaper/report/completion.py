@@ -1,0 +1,70 @@
+"""Images over time: the share of a page's images that were complete so many seconds after navigation began."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+from matplotlib.figure import Figure
+
+from shaper.report.drawing import WIDTH, arm_colour, arm_dashes, in_seconds, legend_below
+
+MARKS = (5.0, 10.0, 30.0)
+STEP = 0.01  # times are counted in steps of a percent
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Of `images` in `loads` page loads of one arm and probe, the share complete at each time, and at the marks."""
+
+    arm: str
+    probe: str
+    loads: int
+    images: int
+    seconds: tuple[float, ...]
+    share: tuple[float, ...]
+    marks: tuple[float | None, ...]
+
+
+def completions(db: duckdb.DuckDBPyConnection, arms: Sequence[str]) -> list[Completion]:
+    """Count the images of every page load, by arm and probe."""
+    marks = ", ".join(f"avg(browser.images_complete['{mark:g}'])" for mark in MARKS)
+    totals = db.execute(f"""
+        SELECT arm, probe, count(*), sum(browser.images)::BIGINT, [{marks}]
+        FROM samples WHERE browser.images > 0 GROUP BY ALL
+    """).fetchall()  # noqa: S608
+    steps = db.execute(f"""
+        SELECT arm, probe, exp(ceil(ln(greatest(image."end", 1e-3)) / {STEP}) * {STEP}) AS seconds, count(*)
+        FROM (SELECT arm, probe, unnest(browser.resources) AS image FROM samples WHERE browser.images > 0)
+        WHERE image.media = 'image' AND image."end" IS NOT NULL GROUP BY ALL ORDER BY seconds
+    """).fetchall()  # noqa: S608
+    made = []
+    for arm, probe, loads, images, at_marks in totals:
+        times = [(seconds, count) for *key, seconds, count in steps if key == [arm, probe]]
+        share = tuple(float(min(1.0, part)) for part in np.cumsum([count for _, count in times]) / images)
+        made.append(
+            Completion(arm, probe, loads, images, tuple(seconds for seconds, _ in times), share, tuple(at_marks))
+        )
+    return sorted(made, key=lambda one: (one.probe, list(arms).index(one.arm)))
+
+
+def draw(found: Sequence[Completion], arms: Sequence[str]) -> Figure:
+    """Draw a curve for each arm; several probes are told apart by their names."""
+    figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+    plot = figure.subplots()
+    several = len({one.probe for one in found}) > 1
+    end = max([*MARKS[:2], *(one.seconds[-1] for one in found if one.seconds)]) * 1.3
+    for one in found:
+        times, share = np.r_[one.seconds, end], 100 * np.r_[one.share, one.share[-1:] or 0]
+        name = f"{one.arm} by {one.probe}" if several else one.arm
+        colour, dashes = arm_colour(arms, one.arm), arm_dashes(arms, one.arm)
+        plot.step(times, share, where="post", color=colour, linestyle=dashes, label=name)
+    for mark in MARKS:
+        plot.axvline(mark, color="#59626d", linewidth=0.8, linestyle=(0, (1, 3)))
+        plot.annotate(f"{mark:g} s", (mark, 101), ha="center", va="bottom", fontsize=9, annotation_clip=False)
+    plot.set(xscale="log", ylim=(-2, 102), xlim=(None, end))
+    plot.set_xlabel("time since navigation began")
+    plot.set_ylabel("images complete, %")
+    in_seconds("x", plot)
+    legend_below(figure, [plot])
+    return figure
