@@ -51,4 +51,11 @@ def _asleep(policy: "Policy") -> Iterator[str]:
         yield "no phase that its rules name is in force now; choose a date with --at"
 
 
-NOTES: list[Callable[["Policy"], Iterator[str]]] = [_shadow, _asleep]
+def _unable(policy: "Policy") -> Iterator[str]:
+    from shaper.proxy.police import limits_to_police, unavailable  # noqa: PLC0415
+
+    if limits_to_police(policy) and (reason := unavailable()):
+        yield f"manner police cannot run here: {reason}"
+
+
+NOTES: list[Callable[["Policy"], Iterator[str]]] = [_shadow, _asleep, _unable]

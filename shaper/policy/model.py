@@ -207,10 +207,24 @@ class Rule(Model):
         return self
 
     @model_validator(mode="after")
+    def _there_is_a_response_to_delay_or_block(self) -> Self:
+        if self.latency and self.level is Level.CONNECTION:
+            problem = "a connection has no response whose first byte could wait"
+            raise RefusedError(problem, "remove latency, or write level: media", ("latency",))
+        if (self.latency or self.block) and self.direction is Direction.UP:
+            problem = "an upload cannot be delayed or blocked by its response"
+            raise RefusedError(problem, "write direction: down", ("direction",))
+        return self
+
+    @model_validator(mode="after")
     def _caps_fit_together(self) -> Self:
         for index, cap in enumerate(self.caps):
-            if cap.manner is Manner.POLICE and len(self.caps) > 1:
+            if cap.manner is not Manner.POLICE:
+                continue
+            if len(self.caps) > 1:
                 raise RefusedError("police allows no other cap beside it", "keep one cap", ("caps", index, "manner"))
+            if self.direction is Direction.UP:
+                raise RefusedError("police drops what is sent to the client", "write direction: down", ("direction",))
         if self.after and not self.caps:
             raise RefusedError("there is no cap for after to put off", "add caps, or remove after", ("after",))
         return self
@@ -269,7 +283,7 @@ class Policy(Model):
     phases: tuple[Phase, ...] = ()
     """Stretches of time that rules can name."""
     forget_after: Period = 600.0
-    """The bucket of an idle connection or client is forgotten after this time."""
+    """A connection shaped as a whole that is silent for this long is shaped no more."""
     server_timing: bool = False
     """Tell the browser of the added delay in a Server-Timing field."""
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]

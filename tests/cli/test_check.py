@@ -78,3 +78,10 @@ def test_every_shipped_policy_is_valid_by_the_real_command():
     assert (done.returncode, done.stderr) == (0, "")
     assert all(f"{file}: study " in done.stdout for file in files)
     assert files
+
+
+def test_a_policy_that_this_machine_cannot_run_says_so(check, monkeypatch):
+    monkeypatch.setenv("PATH", "")  # no nft
+    result = check(lab=POLICY.replace("150 kbit/s", "150 kbit/s, manner: police"))
+    assert result.exit_code == 0
+    assert "lab.yaml: note: manner police cannot run here: nft is not installed" in result.output

@@ -43,6 +43,21 @@ def refusal(make):
             ("caps", 1, "manner"),
             "police allows no other cap beside it; keep one cap",
         ),
+        (
+            IMAGES | {"caps": [CAP | {"manner": "police"}], "direction": "up"},
+            ("direction",),
+            "police drops what is sent to the client; write direction: down",
+        ),
+        (
+            IMAGES | {"block": "refuse", "direction": "up"},
+            ("direction",),
+            "an upload cannot be delayed or blocked by its response; write direction: down",
+        ),
+        (
+            {"level": "connection", "latency": {"mean": "1 s"}},
+            ("latency",),
+            "a connection has no response whose first byte could wait; remove latency, or write level: media",
+        ),
         (IMAGES | {"after": "16 KiB"}, ("after",), "there is no cap for after to put off; add caps, or remove after"),
     ],
 )

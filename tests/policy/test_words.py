@@ -44,7 +44,8 @@ CAP = {"rate": "150 kbit/s"}
             {"latency": {"mean": "80 ms", "jitter": "20 ms", "distribution": "uniform"}, "direction": "both"},
             ["first byte 80 ms later, give or take 20 ms", "both ways"],
         ),
-        ({"block": "refuse", "direction": "up"}, ["refused", "uploads"]),
+        ({"block": "refuse"}, ["refused"]),
+        ({"freeze_after": "1 kB", "direction": "up"}, ["nothing more after 1 kB", "uploads"]),
         ({"block": "reset"}, ["cut off"]),
     ],
 )
