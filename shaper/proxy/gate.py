@@ -1,4 +1,4 @@
-"""Holding an origin back, for one stream alone.
+"""Holding a sender back, for one stream alone: the origin of a response, or the client of an upload.
 
 HTTP/1: a connection carries one response at a time, so not reading the socket holds it. HTTP/2: the stream's window is
 given back only while the stream is not held; the connection's window at once, so that siblings run free.
@@ -8,20 +8,21 @@ into memory.
 
 import asyncio
 from collections import defaultdict
-from typing import Protocol
+from typing import Any, Protocol
 
 import h2.events
 import mitmproxy.proxy.layers.http as http_layers
 from mitmproxy.connection import Connection, Server
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http import Http2Client
+from mitmproxy.proxy.layers.http import Http2Client, Http2Server
+from mitmproxy.proxy.layers.http._http2 import Http2Connection
 from mitmproxy.proxy.server import ConnectionHandler
 
 from shaper.proxy.lane import Lane
 
 WINDOW = 65_535
-"""Bytes that an HTTP/2 origin may send on a stream before the proxy knows what it carries: the protocol's default."""
+"""Bytes that an HTTP/2 peer may send on a stream before the proxy knows what it carries: the protocol's default."""
 
 
 class Gate(Protocol):
@@ -69,11 +70,11 @@ def swap_reader(handler: ConnectionHandler, server: Server) -> None:
         io.reader = GatedReader(io.reader)  # type: ignore[assignment]
 
 
-class GatedHttp2Client(Http2Client):
-    """An HTTP/2 connection to an origin whose streams can be held, each alone."""
+class Windows(Http2Connection):
+    """An HTTP/2 connection whose incoming streams can be held, each alone. To be mixed into mitmproxy's two kinds."""
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
+    def __init__(self, context: Context, *args: Any) -> None:
+        super().__init__(context, *args)
         self.h2_conn.local_settings.initial_window_size = WINDOW
         self.h2_conn.local_settings.acknowledge()
         self.h2_conn.acknowledge_received_data = self._receive  # type: ignore[method-assign]
@@ -97,54 +98,67 @@ class GatedHttp2Client(Http2Client):
             self.repay(stream_id)
 
     def repay(self, stream_id: int, more: int = 0) -> None:
-        """Give back the window owed to a stream, and `more`, if the origin can still use any."""
+        """Give back the window owed to a stream, and `more`, if its sender can still use any."""
         size = self._owed.pop(stream_id, 0) + more
         stream = self.h2_conn.streams.get(stream_id)
         if size and stream is not None and stream.open:
             self.h2_conn.increment_flow_control_window(size, stream_id)
 
 
+class GatedHttp2Client(Windows, Http2Client):
+    """Towards an origin, whose responses can be held."""
+
+
+class GatedHttp2Server(Windows, Http2Server):
+    """Towards a client, whose uploads can be held."""
+
+
 class StreamGate:
     """The gate of one HTTP/2 stream."""
 
-    def __init__(self, client: GatedHttp2Client, stream_id: int, lane: Lane) -> None:
-        self._client = client
+    def __init__(self, connection: Windows, stream_id: int, lane: Lane) -> None:
+        self._connection = connection
         self._stream_id = stream_id
         self._lane = lane
 
     def hold(self) -> None:
         """Keep the stream's window."""
-        self._client.held.add(self._stream_id)
+        self._connection.held.add(self._stream_id)
 
     def let_go(self) -> None:
         """Give the stream's window back."""
-        self._client.held.discard(self._stream_id)
-        self._client.repay(self._stream_id)
+        self._connection.held.discard(self._stream_id)
+        self._connection.repay(self._stream_id)
         self._flush()
 
     def widen(self, size: int) -> None:
         """Enlarge the stream's window by `size`."""
-        self._client.repay(self._stream_id, size)
+        self._connection.repay(self._stream_id, size)
         self._flush()
 
     def _flush(self) -> None:
-        if data := self._client.h2_conn.data_to_send():
+        if data := self._connection.h2_conn.data_to_send():
             self._lane.write(data)
 
 
 def install() -> None:
-    """Have mitmproxy make gated HTTP/2 clients. Its HttpClient knows no other way to choose the class."""
+    """Have mitmproxy make gated HTTP/2 connections. Its layers know no other way to choose the class."""
     http_layers.Http2Client = GatedHttp2Client  # type: ignore[misc]
+    http_layers.Http2Server = GatedHttp2Server  # type: ignore[misc]
 
 
-def gate_for(handler: ConnectionHandler, server: Connection, client_layer: layer.Layer, stream_id: int) -> Gate | None:
-    """Return the gate towards the origin of the client's stream `stream_id`, or None when it cannot be held."""
-    leaf = client_layer
-    while below := getattr(leaf, "child_layer", None) or getattr(leaf, "layer", None):
-        leaf = below
-    if isinstance(leaf, GatedHttp2Client):
-        lane = Lane.to(server, leaf.context.layers, handler)
-        ours = leaf.our_stream_id.get(stream_id)
-        return StreamGate(leaf, ours, lane) if lane and ours is not None else None
-    io = handler.transports.get(server)
+def framer_of(outer: layer.Layer) -> layer.Layer:
+    """Return the layer that makes a connection's frames: the innermost of those that an HttpLayer keeps for it."""
+    while below := getattr(outer, "child_layer", None) or getattr(outer, "layer", None):
+        outer = below
+    return outer
+
+
+def gate_for(connection: Connection, framer: layer.Layer, stream_id: int, handler: ConnectionHandler) -> Gate | None:
+    """Return the gate towards the sender of the client's stream `stream_id`, or None when it cannot be held."""
+    if isinstance(framer, Windows):
+        lane = Lane.to(connection, framer.context.layers, handler)
+        ours = framer.our_stream_id.get(stream_id) if isinstance(framer, Http2Client) else stream_id
+        return StreamGate(framer, ours, lane) if lane and ours is not None else None
+    io = handler.transports.get(connection)
     return io.reader if io is not None and isinstance(io.reader, GatedReader) else None

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 type Settle = Callable[[Callable[[bool], None]], None]
-"""Ends the policing of a connection for one transfer, and calls back when the client has all of it, or (False) is gone."""
+"""Ends the policing of a connection for one transfer; calls back when the client has all of it, or (False) is gone."""
 
 
 @dataclass

@@ -10,14 +10,17 @@ from collections.abc import Callable
 from typing import cast
 
 from mitmproxy import http
+from mitmproxy.connection import Connection
 from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
     ErrorCode,
-    HttpEvent,
+    Http2Client,
     HttpLayer,
     HTTPMode,
     HttpStream,
+    RequestData,
+    RequestEndOfMessage,
     RequestHeaders,
     RequestProtocolError,
     ResponseData,
@@ -26,7 +29,7 @@ from mitmproxy.proxy.layers.http import (
     ResponseProtocolError,
     SendHttp,
 )
-from mitmproxy.proxy.layers.http._http2 import Http2Server
+from mitmproxy.proxy.layers.http._http2 import Http2Connection
 
 from shaper.pacing.watermark import marks
 from shaper.policy.media import needs_head
@@ -35,10 +38,11 @@ from shaper.policy.verdict import Verdict
 from shaper.proxy.bell import Bell, Rung
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
-from shaper.proxy.facts import protocol, response_facts
-from shaper.proxy.gate import WINDOW, gate_for
+from shaper.proxy.facts import protocol, request_facts, response_facts
+from shaper.proxy.gate import WINDOW, framer_of, gate_for
 from shaper.proxy.lane import Lane, frames
-from shaper.proxy.shaping import Settle, Shaping
+from shaper.proxy.passage import Passage
+from shaper.proxy.shaping import Shaping
 from shaper.proxy.visitor import Visitor
 from shaper.record.fallback import Fallback
 from shaper.record.live import LiveTransfer
@@ -63,26 +67,23 @@ class ShapedHttpLayer(HttpLayer):
 
 
 class ShapedStream(HttpStream):
-    """One exchange. `self.live` is its account from the request's headers on."""
+    """One exchange. The response's passage is there from the request's headers on: its time counts from then."""
 
     def __init__(self, context: Context, stream_id: int, http_layer: ShapedHttpLayer) -> None:
         super().__init__(context, stream_id)
         self._http = http_layer
         self._shaping = http_layer.shaping
         self._visitor = http_layer.visitor
-        self._live: LiveTransfer | None = None
-        self._verdict: Verdict | None = None
-        self._channel: Channel | None = None
-        self._bell: Bell | None = None
-        self._deferred: HttpEvent | None = None
-        self._settle: Settle | None = None  # ends the policing of the connection
+        self._down: Passage | None = None
+        self._up: Passage | None = None
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, Rung):
-            self._bell = None
-            yield from self._drained()
-        elif isinstance(event, ResponseProtocolError) and self._channel and not self._channel.end():
-            self._deferred = event  # what the origin sent before it died goes first
+            for passage in (self._up, self._down):
+                if passage and (deferred := passage.collect(event.command)):
+                    yield from super()._handle_event(deferred)
+        elif isinstance(event, ResponseProtocolError) and self._down and (yield from self._down.defer(event)):
+            pass  # what the origin sent before it died goes first
         else:
             yield from super()._handle_event(event)
 
@@ -92,54 +93,75 @@ class ShapedStream(HttpStream):
         """Open the account."""
         request = event.request
         if request.method != "CONNECT":
-            self._live = self._shaping.begin(self._visitor, protocol=protocol(request.http_version))
-            self._live.verdict = self._shaping.preliminary(request.pretty_host)
+            live = self._shaping.begin(self._visitor, protocol=protocol(request.http_version))
+            live.verdict = self._shaping.preliminary(request.pretty_host)
+            self._down = Passage(live, self._shaping)
         yield from super().state_wait_for_request_headers(event)
+
+    def start_request_stream(self) -> layer.CommandGenerator[None]:
+        """Send the headers on and judge the upload."""
+        yield from super().start_request_stream()
+        if self._down and self.client_state == self.state_stream_request_body:
+            facts = request_facts(self.flow, self.flow.request.pretty_host)
+            verdict = self._shaping.decide(facts, self._visitor)
+            live = self._shaping.begin(self._visitor, direction="up", protocol=self._down.live.client_protocol)
+            live.judged(verdict, monotonic())
+            self._up = Passage(live, self._shaping)
+            self._open(self._up, verdict)
+
+    def state_stream_request_body(self, event: RequestData | RequestEndOfMessage) -> layer.CommandGenerator[None]:
+        """Put the upload through its channel; the end of it waits until the channel is empty."""
+        if self._up and isinstance(event, RequestData) and not callable(self.flow.request.stream):
+            if self._up.take(event.data):
+                return
+        elif self._up and isinstance(event, RequestEndOfMessage):
+            if (yield from self._up.defer(event)):
+                return
+            self._up.finish(Outcome.COMPLETE)
+        yield from super().state_stream_request_body(event)
 
     # The response
 
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> layer.CommandGenerator[None]:
         """Judge the response by its headers; what only its first bytes can tell is judged again with them."""
-        if self._live is None:
+        if self._down is None:
             yield from super().state_wait_for_response_headers(event)
             return
         event.response.stream = True
         self.flow.response = event.response
-        self._live.origin_protocol = protocol(event.response.http_version)
-        self._live.status = event.response.status_code
+        self._down.live.origin_protocol = protocol(event.response.http_version)
+        self._down.live.status = event.response.status_code
         self._frame_for_h1(event.response)
-        verdict = self._judge()
+        verdict = self._judge(self._down)
         if verdict.shaped and verdict.rule and verdict.rule.block:
             yield from self._block(event, verdict.rule.block)
             return
         if delay := self._shaping.latency(verdict):
-            yield from self._wait(delay)
+            yield from self._wait(self._down.live, delay)
         yield from super().state_wait_for_response_headers(event)
 
     def start_response_stream(self) -> layer.CommandGenerator[None]:
         """Send the headers on and open the channel for the body."""
         yield from super().start_response_stream()
-        if self._live and self._verdict:
-            yield from self._open(self._verdict)
+        if self._down and self._down.live.verdict:
+            self._open(self._down, self._down.live.verdict)
 
     def state_stream_response_body(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Put the body through the channel; the end of it waits until the channel is empty."""
-        if isinstance(event, ResponseData) and self._live:
-            if self._live.received == 0 and self._channel and self._is_unsure():
-                yield from self._judge_again(event.data)
-            if self._channel:
-                for chunk in self._transformed(event.data):
-                    self._channel.push(chunk)
-                return
-            self._live.took(len(event.data), monotonic())
-            self._live.gave(len(event.data), 0, monotonic(), 0.0)
-        elif isinstance(event, ResponseEndOfMessage) and self._channel and not self._channel.end():
-            self._deferred = event
+        assert self.flow.response
+        if self._down and isinstance(event, ResponseData):
+            if not self._down.live.received and needs_head(self.flow.response.headers.get_all("content-type")):
+                self._judge_again(self._down, event.data)
+            for chunk in self._transformed(event.data):
+                if not self._down.take(chunk):
+                    yield SendHttp(ResponseData(self.stream_id, chunk), self.context.client)
+            return
+        if self._down and isinstance(event, ResponseEndOfMessage) and (yield from self._down.defer(event)):
             return
         yield from super().state_stream_response_body(event)
 
     def flow_done(self) -> layer.CommandGenerator[None]:
-        """Close the account with the exchange."""
+        """Close the accounts with the exchange."""
         yield from super().flow_done()
         self._finish(Outcome.COMPLETE)
 
@@ -153,26 +175,18 @@ class ShapedStream(HttpStream):
 
     # Judging
 
-    def _judge(self, head: bytes = b"") -> Verdict:
-        assert self._live
+    def _judge(self, passage: Passage, head: bytes = b"") -> Verdict:
         facts = response_facts(self.flow, self.flow.request.pretty_host, head)
         verdict = self._shaping.decide(facts, self._visitor, plain=self.mode is HTTPMode.regular)
-        self._live.judged(verdict, monotonic())
-        self._verdict = verdict
+        passage.live.judged(verdict, monotonic())
         return verdict
 
-    def _is_unsure(self) -> bool:
-        assert self.flow.response
-        return needs_head(self.flow.response.headers.get_all("content-type"))
-
-    def _judge_again(self, head: bytes) -> layer.CommandGenerator[None]:
-        before = self._verdict
-        verdict = self._judge(head)
-        if before is None or before.limits != verdict.limits or before.rule is not verdict.rule:
-            self._close_channel()
-            if self._settle:
-                self._settle(lambda _: None)
-            yield from self._open(verdict)
+    def _judge_again(self, passage: Passage, head: bytes) -> None:
+        before = passage.live.verdict
+        verdict = self._judge(passage, head)
+        if passage.channel and (before is None or before.rule is not verdict.rule):
+            passage.close()
+            self._open(passage, verdict)
 
     def _block(self, event: ResponseHeaders, block: Block) -> layer.CommandGenerator[None]:
         """Refuse with a 403, or reset; the origin is let go either way."""
@@ -190,95 +204,53 @@ class ShapedStream(HttpStream):
         self.client_state = self.server_state = self.state_errored
         self.flow.live = False
 
-    # The channel
+    # Channels
 
-    def _open(self, verdict: Verdict) -> layer.CommandGenerator[None]:
+    def _open(self, passage: Passage, verdict: Verdict) -> None:
         """Open the channel that the verdict asks for. Without a lane there is none, and the body passes unshaped."""
-        assert self._live
-        handler, client = self._visitor.handler, self.context.client
-        lane = Lane.to(client, self.context.layers, handler)
+        handler, shaping, up = self._visitor.handler, self._shaping, passage is self._up
+        ends: list[Connection] = [self.context.server, self.context.client]
+        source, sink = reversed(ends) if up else ends
+        framer = framer_of(self._http.connections[sink])
+        lane = Lane.to(sink, framer.context.layers, handler)
         if lane is None:
-            self._shaping.metrics.fallback(Fallback.PACING)
+            shaping.metrics.fallback(Fallback.PACING)
             return
-        self._settle = self._shaping.policed(verdict, lane.writer)
-        gate = gate_for(handler, self.context.server, self._http.connections[self.context.server], self.stream_id)
+        if not up:
+            passage.settle = shaping.policed(verdict, lane.writer)
+        gate = gate_for(source, framer_of(self._http.connections[source]), self.stream_id, handler)
         rate = min((limit.rate for limit in verdict.limits), default=None) if verdict.shaped else None
         mark = marks(rate)
         if gate:
-            extra = WIDE if rate is None else mark.high - WINDOW
-            if extra > 0:
-                gate.widen(extra)
-        self._channel = Channel(
-            live=self._live,
-            pacer=self._shaping.pacer(verdict, self._visitor, "down", monotonic()),
+            gate.widen(WIDE if rate is None else max(0, mark.high - WINDOW))
+        kind = RequestData if up else ResponseData
+        passage.channel = Channel(
+            live=passage.live,
+            pacer=shaping.pacer(verdict, self._visitor, passage.live.direction, monotonic()),
             mark=mark,
             gate=gate,
-            send=self._sender(lane),
-            is_full=self._fullness(lane),
-            on_drained=self._ring,
-            ticker=self._shaping.ticker,
-            levels=self._shaping.levels,
-            metrics=self._shaping.metrics,
+            send=lambda data: lane.write(frames(framer, kind(self.stream_id, data))),
+            is_full=_fullness(framer, lane, self.stream_id),
+            on_drained=passage.ring,
+            ticker=shaping.ticker,
+            levels=shaping.levels,
+            metrics=shaping.metrics,
         )
-        if self._bell is None:
-            self._bell = Bell()
-            yield self._bell
-
-    def _sender(self, lane: Lane) -> Callable[[bytes], None]:
-        framer, stream_id = self._http.connections[self.context.client], self.stream_id
-
-        def send(data: bytes) -> None:
-            lane.write(frames(framer, ResponseData(stream_id, data)))
-
-        return send
-
-    def _fullness(self, lane: Lane) -> Callable[[], bool]:
-        framer, stream_id = self._http.connections[self.context.client], self.stream_id
-        if not isinstance(framer, Http2Server):
-            return lambda: lane.is_full
-        connection = framer.h2_conn
-
-        def is_full() -> bool:
-            return lane.is_full or bool(connection.stream_buffers.get(stream_id))
-
-        return is_full
-
-    def _ring(self) -> None:
-        if self._bell:
-            self._bell.ring()
-
-    def _drained(self) -> layer.CommandGenerator[None]:
-        """Handle what waited behind the backlog."""
-        if self._deferred is not None:
-            deferred, self._deferred = self._deferred, None
-            yield from super()._handle_event(deferred)
-
-    def _close_channel(self) -> None:
-        if self._channel:
-            self._channel.close()
-            self._channel = None
 
     def _finish(self, outcome: Outcome) -> None:
-        self._close_channel()
-        self._deferred = None
-        self._ring()  # so that no bell waits for ever
-        live, settle, self._settle = self._live, self._settle, None
-        if live and settle:
-            live.ledger.enter(Wait.CLIENT, monotonic())
-            settle(lambda whole: self._shaping.finish(live, outcome if whole else Outcome.CLIENT_ABORT))
-        elif live:
-            self._shaping.finish(live, outcome)
+        for passage in (self._up, self._down):
+            if passage:
+                passage.finish(outcome)
 
     # Small parts
 
-    def _wait(self, seconds: float) -> layer.CommandGenerator[None]:
+    def _wait(self, live: LiveTransfer, seconds: float) -> layer.CommandGenerator[None]:
         """Pause this exchange alone, as held by the shaper."""
-        assert self._live
-        self._live.ledger.enter(Wait.SHAPER, monotonic())
+        live.ledger.enter(Wait.SHAPER, monotonic())
         bell = Bell(blocking=True)
         self._shaping.ticker.call_at(monotonic() + seconds, lambda _: bell.ring())
         yield bell
-        self._live.ledger.enter(Wait.RECEIVING, monotonic())
+        live.ledger.enter(Wait.RECEIVING, monotonic())
 
     def _frame_for_h1(self, response: http.Response) -> None:
         """Give a body of unknown length an end that an HTTP/1.1 client can tell from a broken connection."""
@@ -298,3 +270,12 @@ class ShapedStream(HttpStream):
             for chunk in chunks:
                 self.response_body_buf += chunk
         return chunks
+
+
+def _fullness(framer: layer.Layer, lane: Lane, stream_id: int) -> Callable[[], bool]:
+    """Return what tells whether the receiver has stopped taking bytes, on its connection or on its HTTP/2 stream."""
+    if not isinstance(framer, Http2Connection):
+        return lambda: lane.is_full
+    ours = framer.our_stream_id.get(stream_id, stream_id) if isinstance(framer, Http2Client) else stream_id
+    waiting = framer.h2_conn.stream_buffers
+    return lambda: lane.is_full or bool(waiting.get(ours))

@@ -1,0 +1,78 @@
+"""One body on its way through the proxy: its account, its channel, and the event that waits behind its backlog.
+
+A passage may have no channel: then the body passes unshaped and is only accounted for.
+"""
+
+from mitmproxy.proxy import layer
+from mitmproxy.proxy.layers.http import HttpEvent
+
+from shaper.proxy.bell import Bell
+from shaper.proxy.channel import Channel
+from shaper.proxy.clock import monotonic
+from shaper.proxy.shaping import Settle, Shaping
+from shaper.record.live import LiveTransfer
+from shaper.record.transfer import Outcome, Wait
+
+
+class Passage:
+    """Of a response's body, or of a request's. `settle` ends the policing of the connection, if it is policed."""
+
+    def __init__(self, live: LiveTransfer, shaping: Shaping) -> None:
+        self.live = live
+        self.channel: Channel | None = None
+        self.settle: Settle | None = None
+        self._shaping = shaping
+        self._deferred: HttpEvent | None = None
+        self._bell: Bell | None = None
+
+    def take(self, data: bytes) -> bool:
+        """Put bytes through the channel; False when there is none, and the caller is to send them as they are."""
+        if self.channel:
+            self.channel.push(data)
+            return True
+        now = monotonic()
+        self.live.took(len(data), now)
+        self.live.gave(len(data), 0, now, 0.0)
+        return False
+
+    def defer(self, event: HttpEvent) -> layer.CommandGenerator[bool]:
+        """Keep an event back until the channel is empty; False when it is empty already, or there is none."""
+        if self.channel is None or self.channel.end():
+            return False
+        self._deferred = event
+        self._bell = Bell()
+        yield self._bell
+        return True
+
+    def ring(self) -> None:
+        """Let the layer come for what was deferred."""
+        if self._bell:
+            self._bell.ring()
+
+    def collect(self, bell: Bell) -> HttpEvent | None:
+        """Return what waited for this bell."""
+        if bell is not self._bell:
+            return None
+        deferred, self._deferred, self._bell = self._deferred, None, None
+        return deferred
+
+    def close(self) -> None:
+        """Drop backlog, alarm and policing, before a channel for another verdict or at the end."""
+        if self.channel:
+            self.channel.close()
+            self.channel = None
+        settle, self.settle = self.settle, None
+        if settle:
+            settle(lambda _: None)
+
+    def finish(self, outcome: Outcome) -> None:
+        """End it all, once. A policed transfer ends when the client has acknowledged it."""
+        settle, self.settle = self.settle, None
+        self.close()
+        self._deferred = None
+        self.ring()  # so that no bell waits for ever
+        if settle:
+            self.live.ledger.enter(Wait.CLIENT, monotonic())
+            settle(lambda whole: self._shaping.finish(self.live, outcome if whole else Outcome.CLIENT_ABORT))
+        else:
+            self._shaping.finish(self.live, outcome)
