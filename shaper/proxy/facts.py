@@ -10,7 +10,6 @@ def response_facts(flow: http.HTTPFlow, host: str, head: bytes = b"") -> Facts:
     """Return the facts of a response whose headers are in; `head` is the first of its body, when that is in too."""
     request, response = flow.request, flow.response
     assert response
-    encoded = response.headers.get("content-encoding", "identity").strip().lower() != "identity"
     return Facts(
         host=host,
         method=request.method.upper(),
@@ -20,22 +19,32 @@ def response_facts(flow: http.HTTPFlow, host: str, head: bytes = b"") -> Facts:
         content_length=_length(flow),
         fetch_dest=request.headers.get("sec-fetch-dest", "").strip().lower(),
         upgrade=response.status_code == 101,
-        head=b"" if encoded else head,
+        head=head if _is_plain(response.headers) and _starts_at_first_byte(response) else b"",
     )
 
 
 def request_facts(flow: http.HTTPFlow, host: str, head: bytes = b"") -> Facts:
     """Return the facts of a request's body, which is judged like a response's but travels up."""
     request = flow.request
-    encoded = request.headers.get("content-encoding", "identity").strip().lower() != "identity"
     return Facts(
         host=host,
         method=request.method.upper(),
         path=request.path,
         content_type=tuple(request.headers.get_all("content-type")),
-        head=b"" if encoded else head,
+        head=head if _is_plain(request.headers) else b"",
         up=True,
     )
+
+
+def _is_plain(headers: http.Headers) -> bool:
+    """Whether the body's bytes are the resource's, not compressed."""
+    return headers.get("content-encoding", "identity").strip().lower() == "identity"
+
+
+def _starts_at_first_byte(response: http.Response) -> bool:
+    """Whether the body begins where the resource does: the middle of a file proves nothing."""
+    start = response.headers.get("content-range", "bytes 0-").lower().removeprefix("bytes").strip()
+    return start.startswith("0-")
 
 
 def _length(flow: http.HTTPFlow) -> int | None:

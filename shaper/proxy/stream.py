@@ -150,7 +150,7 @@ class ShapedStream(HttpStream):
         """Put the body through the channel; the end of it waits until the channel is empty."""
         assert self.flow.response
         if self._down and isinstance(event, ResponseData):
-            if not self._down.live.received and needs_head(self.flow.response.headers.get_all("content-type")):
+            if not self._down.live.received and self._is_unsure(self.flow.response):
                 self._judge_again(self._down, event.data)
             for chunk in self._transformed(event.data):
                 if not self._down.take(chunk):
@@ -180,6 +180,11 @@ class ShapedStream(HttpStream):
         verdict = self._shaping.decide(facts, self._visitor, plain=self.mode is HTTPMode.regular)
         passage.live.judged(verdict, monotonic())
         return verdict
+
+    def _is_unsure(self, response: http.Response) -> bool:
+        """Whether the first bytes may tell what the headers do not."""
+        fetch_dest = self.flow.request.headers.get("sec-fetch-dest", "")
+        return needs_head(response.headers.get_all("content-type"), fetch_dest)
 
     def _judge_again(self, passage: Passage, head: bytes) -> None:
         before = passage.live.verdict
