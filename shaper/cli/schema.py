@@ -15,7 +15,7 @@ def schema() -> None:
     document = Policy.model_json_schema()
     definitions = {**document["$defs"], Policy.__name__: document}
     for model in Model.__subclasses__():
-        for name, field in model.model_fields.items():
+        for name, field in model.model_fields.items() if model.__name__ in definitions else ():
             described = definitions[model.__name__]["properties"][name]
             if "default" in described:  # as a file would say it: "2 KiB", not 2048
                 value = TypeAdapter(field.rebuild_annotation()).dump_python(field.default, mode="json")
