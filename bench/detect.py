@@ -32,7 +32,7 @@ def judged(run):
         ]
         lines[block] = median(free)
     for sample in samples:
-        yield sample.truth.manner, sample.truth.rate, signature(sample.reads, lines[sample.block])
+        yield sample.truth.manner, sample.truth.rate, signature(sample.line, lines[sample.block])
 
 
 def roc(scores, truths):

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shaper.measure.run import Arm, Conditions, Outcome, Sample, Truth, conditions, encode_sample
+from shaper.measure.run import Arm, Conditions, Outcome, ReadEvent, Sample, Truth, conditions, encode_sample
 from shaper.pacing.token_bucket import TokenBucket
 from shaper.pacing.window_bucket import WindowBucket
 
@@ -147,7 +147,8 @@ async def fetch(job, number, block):
     try:
         async with asyncio.timeout(TIMEOUT):
             while data := await reader.read(65536):
-                reads.append((round(time.monotonic() - sent, 6), len(data)))
+                since = reads[-1].t if reads else 0.0
+                reads.append(ReadEvent(since, round(time.monotonic() - sent, 6), len(data)))
     except TimeoutError:
         outcome = Outcome.TIMEOUT
     writer.transport.abort()
@@ -162,11 +163,11 @@ async def fetch(job, number, block):
         started=started,
         outcome=outcome,
         timeout=TIMEOUT,
-        duration=reads[-1][0] if outcome is Outcome.COMPLETE and reads else TIMEOUT,
+        duration=reads[-1].t if outcome is Outcome.COMPLETE and reads else TIMEOUT,
         handshake=sent - began,
-        ttfb=reads[0][0] if reads else None,
+        ttfb=reads[0].t if reads else None,
         expected=job.size,
-        received=sum(n for _, n in reads),
+        received=sum(read.num_bytes for read in reads),
         reads=tuple(reads),
         truth=job.truth,
     )

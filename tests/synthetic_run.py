@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from shaper.measure.run import (
     Browser,
     Conditions,
     Outcome,
+    ReadEvent,
     Resource,
     Sample,
     Truth,
@@ -91,6 +93,7 @@ def one_sample(rng, block, order, arm, truths, name, timeout=60.0, lag=1.0, prob
     truth = truths.get(media, NONE)
     reads = [(t * lag, n) for t, n in reads_of(rng, truth, size, 0.02 * rng.lognormal(0, 0.25))]
     seen = tuple((round(t, 6), n) for t, n in reads if t <= timeout)
+    events = tuple(ReadEvent(t0, t, n) for (t0, _), (t, n) in pairwise([(0.0, 0), *seen]))
     late = reads[-1][0] > timeout
     return Sample(
         id=f"{block}-{arm}-{probe}-{name}",
@@ -111,7 +114,7 @@ def one_sample(rng, block, order, arm, truths, name, timeout=60.0, lag=1.0, prob
         expected=size,
         received=sum(n for _, n in seen),
         intact=None if late else True,
-        reads=seen,
+        reads=events,
         transfer=f"t-{block}-{arm}-{probe}-{name}",
         truth=truth,
     )

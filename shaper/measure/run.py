@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json
@@ -34,6 +35,14 @@ class Outcome(StrEnum):
     COMPLETE = "complete"
     TIMEOUT = "timeout"
     ERROR = "error"
+
+
+class ReadEvent(NamedTuple):
+    """One read, as OONI's network events name it: waited for since `t0`, done at `t`, seconds since the request."""
+
+    t0: float
+    t: float
+    num_bytes: int  # of the body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +115,15 @@ class Sample:
     expected: int | None = None  # bytes of the object
     received: int = 0
     intact: bool | None = None  # SHA-256 as expected; None when it is not known
-    reads: tuple[tuple[float, int], ...] = ()  # (seconds since t0, body bytes) of every read
+    reads: tuple[ReadEvent, ...] = ()
     transfer: str | None = None  # id of the proxy's own record
     truth: Truth | None = None
     browser: Browser | None = None
+
+    @property
+    def line(self) -> tuple[tuple[float, int], ...]:
+        """The body bytes against time."""
+        return tuple((read.t, read.num_bytes) for read in self.reads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,8 +34,10 @@ def _compound(hint: Any, origin: Any, arguments: tuple[Any, ...]) -> str:
         return "STRUCT(" + ", ".join(f'"{name}" {kind}' for name, kind in column_types(hint).items()) + ")"
     if origin in (Union, types.UnionType):
         return sql_type(next(argument for argument in arguments if argument is not type(None)))
-    if origin is tuple:  # (float, int) is kept as numbers of the wider kind
+    if origin is tuple:
         return sql_type(arguments[0]) + "[]"
+    if isinstance(hint, type) and issubclass(hint, tuple):  # (float, float, int) is kept as numbers of the wider kind
+        return sql_type(next(iter(get_type_hints(hint).values()))) + "[]"
     if origin is Mapping:
         return f"MAP({sql_type(arguments[0])}, {sql_type(arguments[1])})"
     if origin is Literal or (isinstance(hint, type) and issubclass(hint, Enum)):

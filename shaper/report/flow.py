@@ -39,7 +39,8 @@ def flows(db: duckdb.DuckDBPyConnection, arms: Sequence[str], most: int = MOST) 
     """Return flows of every media class, probe and arm, in the order of the arms."""
     rows = db.execute(
         """
-        SELECT media, probe, arm, concat_ws('/', run, block, object), duration, outcome = 'complete', received, reads,
+        SELECT media, probe, arm, concat_ws('/', run, block, object), duration, outcome = 'complete', received,
+               list_transform(reads, lambda read: [read[2], read[3]]),
                truth.manner, truth.rate
         FROM samples WHERE len(reads) > 0
         QUALIFY row_number() OVER (PARTITION BY media, probe, arm ORDER BY hash(run, id)) <= ?

@@ -8,6 +8,7 @@ from shaper.measure.run import (
     Browser,
     Conditions,
     Outcome,
+    ReadEvent,
     Resource,
     Run,
     RunError,
@@ -42,7 +43,7 @@ SAMPLE = Sample(
     outcome=Outcome.COMPLETE,
     timeout=60,
     duration=1.5,
-    reads=((0.5, 100), (1.5, 200)),
+    reads=(ReadEvent(0.0, 0.5, 100), ReadEvent(0.5, 1.5, 200)),
     truth=Truth(manner="smooth", rate=150e3),
     browser=Browser(images_complete={"5": 0.5}, resources=(Resource(name="a", media="image", start=0.1),)),
 )
