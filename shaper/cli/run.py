@@ -28,6 +28,13 @@ from shaper.cli.address import Address, Route
     "--connect-to", type=Route(), multiple=True, help="Connect to ADDR:PORT for HOST:PORT; may be given again."
 )
 @click.option("--origin-ca", type=click.Path(path_type=Path), help="Trust this CA, and no other, for origins.")
+@click.option(
+    "--shadow",
+    "shadows",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Compute, on the real traffic, what this policy would have cost; delays nothing; may be given again.",
+)
 @click.option("--at", metavar="TIME", help="Run as if it were this time, such as 2021-03-12T09:00Z.")
 @click.option("--speed", type=click.FloatRange(min=0), default=0.0, help="How fast --at moves on; 0: it stays.")
 @click.option("--access", type=click.Choice(["mobile", "fixed"]), help="The kind of line that clients are on.")

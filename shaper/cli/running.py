@@ -36,6 +36,7 @@ class Run:
     settings: Settings
     schedule: Schedule
     person: Person
+    shadows: list[Policy]
     metrics_at: tuple[str, int]
     journal_at: Path | None
     drain: float
@@ -66,6 +67,7 @@ class Run:
             settings=settings,
             schedule=Schedule(start, datetime.now(UTC) if start else None, options["speed"]),
             person=Person(None, options["access"], options["arm"]),
+            shadows=[load(path) for path in options["shadows"]],
             metrics_at=options["metrics"],
             journal_at=options["journal"],
             drain=drain,
@@ -87,6 +89,7 @@ class Run:
                 metrics,
                 standing=Standing(self.person),
                 schedule=self.schedule,
+                shadows=self.shadows,
             )
             await proxy.start()
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -131,6 +134,7 @@ class Run:
         for rule in policy.rules:
             what = _list(rule.media) or "whole connections"
             lines.append(("slowed", f"{rule.name}: {what}: {'; '.join(effects(rule)) or 'nothing: a control'}"))
+        lines += [("shadow", f"{shadow.study}: computed only, delays nothing") for shadow in self.shadows]
         host, port = proxy.address
         lines += [
             ("proxy", f"{host}:{port}; everything else is tunnelled and never decrypted"),

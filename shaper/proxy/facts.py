@@ -38,13 +38,13 @@ def request_facts(flow: http.HTTPFlow, host: str, head: bytes = b"") -> Facts:
 
 def _is_plain(headers: http.Headers) -> bool:
     """Whether the body's bytes are the resource's, not compressed."""
-    return headers.get("content-encoding", "identity").strip().lower() == "identity"
+    return str(headers.get("content-encoding", "identity")).strip().lower() == "identity"
 
 
 def _starts_at_first_byte(response: http.Response) -> bool:
     """Whether the body begins where the resource does: the middle of a file proves nothing."""
     start = response.headers.get("content-range", "bytes 0-").lower().removeprefix("bytes").strip()
-    return start.startswith("0-")
+    return str(start).startswith("0-")
 
 
 def _length(flow: http.HTTPFlow) -> int | None:

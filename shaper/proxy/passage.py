@@ -6,10 +6,13 @@ A passage may have no channel: then the body passes unshaped and is only account
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers.http import HttpEvent
 
+from shaper.policy.verdict import Facts, Verdict
 from shaper.proxy.bell import Bell
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
+from shaper.proxy.shadow import Shadow
 from shaper.proxy.shaping import Settle, Shaping
+from shaper.proxy.visitor import Visitor
 from shaper.record.live import LiveTransfer
 from shaper.record.transfer import Outcome, Wait
 
@@ -21,16 +24,27 @@ class Passage:
         self.live = live
         self.channel: Channel | None = None
         self.settle: Settle | None = None
+        self.shadows: list[Shadow] = []
         self._shaping = shaping
         self._deferred: HttpEvent | None = None
         self._bell: Bell | None = None
 
+    def judge(self, facts: Facts, visitor: Visitor, *, plain: bool = False) -> Verdict:
+        """Decide what becomes of the body, and note it."""
+        now = monotonic()
+        verdict = self._shaping.decide(facts, visitor, plain=plain)
+        self.live.judged(verdict, now)
+        self.shadows = self._shaping.shadows_of(facts, verdict, visitor, now)
+        return verdict
+
     def take(self, data: bytes) -> bool:
         """Put bytes through the channel; False when there is none, and the caller is to send them as they are."""
+        now = monotonic()
+        for shadow in self.shadows:
+            shadow.push(len(data), now)
         if self.channel:
             self.channel.push(data)
             return True
-        now = monotonic()
         self.live.took(len(data), now)
         self.live.gave(len(data), 0, now, 0.0)
         return False
@@ -68,6 +82,8 @@ class Passage:
     def finish(self, outcome: Outcome) -> None:
         """End it all, once. A policed transfer ends when the client has acknowledged it."""
         settle, self.settle = self.settle, None
+        for shadow in self.shadows:
+            self.live.estimate[shadow.name] = shadow.cost(monotonic())
         self.close()
         self._deferred = None
         self.ring()  # so that no bell waits for ever

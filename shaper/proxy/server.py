@@ -62,6 +62,7 @@ class Proxy:
         registry: Registry | None = None,
         standing: Standing | None = None,
         schedule: Schedule | None = None,
+        shadows: Sequence[Policy] = (),
         key: bytes = b"",
     ) -> None:
         """Prepare; raise RefusedError for an open proxy or a CA that does not fit the policy."""
@@ -73,7 +74,8 @@ class Proxy:
         self.shaping.enforce(policy)
         self.admitting = Admitting(self.shaping, registry, standing or Standing())
         self.admitting.authority = self.authority
-        self.metrics.policy_loaded(policy)
+        self.shaping.shadows = [Judge(shadow, key) for shadow in shadows]
+        self.metrics.policy_loaded(policy, shadows)
         self.metrics.watch(
             backlog=lambda: self.shaping.levels.backlog,
             gated=lambda: self.shaping.levels.gated,

@@ -18,6 +18,7 @@ from shaper.policy.verdict import Facts, Reason, Verdict
 from shaper.proxy.channel import Levels
 from shaper.proxy.clock import monotonic, wall
 from shaper.proxy.police import Police, limits_to_police
+from shaper.proxy.shadow import Shadow
 from shaper.proxy.ticker import Ticker
 from shaper.proxy.visitor import Visitor
 from shaper.record.fallback import Fallback
@@ -43,7 +44,9 @@ class Shaping:
     key: bytes = field(default_factory=lambda: token_bytes(32))
     certificate: str | None = None
     police: Police | None = None
+    shadows: Sequence[Judge] = ()  # policies that are only computed
     buckets: BucketTable = field(default_factory=BucketTable)
+    shadow_buckets: BucketTable = field(default_factory=BucketTable)
     levels: Levels = field(default_factory=Levels)
     live: set[LiveTransfer] = field(default_factory=set)
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while no transfer is under way
@@ -74,7 +77,7 @@ class Shaping:
         """Put another policy in force."""
         self.enforce(policy)
         self.judge = Judge(policy, self.key)
-        self.metrics.policy_loaded(policy)
+        self.metrics.policy_loaded(policy, [judge.policy for judge in self.shadows])
 
     def enforce(self, policy: Policy) -> None:
         """Prepare the kernel for a policy that polices. Raises RefusedError when it cannot."""
@@ -129,14 +132,39 @@ class Shaping:
 
     def pacer(self, verdict: Verdict, visitor: Visitor, direction: str, now: float) -> Pacer:
         """Return the pacer that a verdict asks for; one without buckets when it asks for none."""
+        return self._pace(verdict, visitor, direction, now, self.buckets) if verdict.shaped else Pacer(())
+
+    def shadows_of(self, facts: Facts, verdict: Verdict, visitor: Visitor, now: float) -> list[Shadow]:
+        """Return what is to be computed beside a message: the policy in force if it is a shadow, and the others."""
+        person, moment = visitor.standing.person, self.schedule.at(wall())
+        judged = [(self.policy.study, verdict)] if verdict.reason is Reason.SHADOW else []
+        judged += [(judge.policy.study, judge.decide(facts, person, moment)) for judge in self.shadows]
+        direction = "up" if facts.up else "down"
+        return [
+            Shadow(study, self._pace(each, visitor, f"{direction} {study}", now, self.shadow_buckets, delayed=True))
+            for study, each in judged
+            if each.reason in {Reason.MATCHED, Reason.SHADOW}
+        ]
+
+    def _pace(
+        self,
+        verdict: Verdict,
+        visitor: Visitor,
+        direction: str,
+        now: float,
+        buckets: BucketTable,
+        *,
+        delayed: bool = False,
+    ) -> Pacer:
         rule = verdict.rule
-        if not verdict.shaped or rule is None:
+        if rule is None:
             return Pacer(())
         limits = [limit for limit in verdict.limits if limit.manner is not Manner.POLICE]
-        chain = self.buckets.chain(
+        chain = buckets.chain(
             rule.name, limits, connection=visitor.client.id, client=visitor.key, now=now, direction=direction
         )
-        return Pacer(chain, free=rule.after, freeze_after=rule.freeze_after)
+        start_at = now + self._draws(rule.latency) if delayed and rule.latency else now
+        return Pacer(chain, free=rule.after, freeze_after=rule.freeze_after, start_at=start_at)
 
     def policed(self, verdict: Verdict, writer: asyncio.StreamWriter) -> Settle | None:
         """Have the kernel police a connection if the verdict says so; return how to end that."""

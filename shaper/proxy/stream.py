@@ -103,10 +103,9 @@ class ShapedStream(HttpStream):
         yield from super().start_request_stream()
         if self._down and self.client_state == self.state_stream_request_body:
             facts = request_facts(self.flow, self.flow.request.pretty_host)
-            verdict = self._shaping.decide(facts, self._visitor)
             live = self._shaping.begin(self._visitor, direction="up", protocol=self._down.live.client_protocol)
-            live.judged(verdict, monotonic())
             self._up = Passage(live, self._shaping)
+            verdict = self._up.judge(facts, self._visitor)
             self._open(self._up, verdict)
 
     def state_stream_request_body(self, event: RequestData | RequestEndOfMessage) -> layer.CommandGenerator[None]:
@@ -177,9 +176,7 @@ class ShapedStream(HttpStream):
 
     def _judge(self, passage: Passage, head: bytes = b"") -> Verdict:
         facts = response_facts(self.flow, self.flow.request.pretty_host, head)
-        verdict = self._shaping.decide(facts, self._visitor, plain=self.mode is HTTPMode.regular)
-        passage.live.judged(verdict, monotonic())
-        return verdict
+        return passage.judge(facts, self._visitor, plain=self.mode is HTTPMode.regular)
 
     def _is_unsure(self, response: http.Response) -> bool:
         """Whether the first bytes may tell what the headers do not."""

@@ -37,6 +37,7 @@ class LiveTransfer:
     paced_size: int = 0
     paced_time: float = 0.0
     steady: bool = False
+    estimate: dict[str, float | None] = field(default_factory=dict)  # by shadow policy; None: it would never end
     ledger: Ledger = field(init=False)
     finished: bool = False
 
@@ -115,5 +116,7 @@ class LiveTransfer:
             gated=self.gated,
             backlog_peak=self.backlog_peak,
             achieved=achieved,
+            estimate={name: cost for name, cost in self.estimate.items() if cost is not None} or None,
+            flags=tuple(f"would-freeze:{name}" for name, cost in self.estimate.items() if cost is None),
             rate_ratio=achieved / (tightest.rate * 8) if achieved and tightest else None,
         )

@@ -1,0 +1,45 @@
+"""A shadow computes what a cap would have cost on real arrivals."""
+
+import pytest
+
+from shaper.pacing.pacer import Pacer
+from shaper.pacing.token_bucket import TokenBucket
+from shaper.proxy.shadow import Shadow
+
+
+def shadow(rate=1000.0, burst=100.0, **options):
+    return Shadow("study", Pacer([TokenBucket(rate, burst)], **options))
+
+
+def test_a_body_that_came_at_once_would_have_taken_its_size_over_the_rate():
+    one = shadow()
+    one.push(10_100, 5.0)
+    assert one.cost(5.0) == pytest.approx(10.0)
+
+
+def test_what_came_slower_than_the_cap_would_have_cost_nothing():
+    one = shadow()
+    for second in range(10):
+        one.push(100, float(second))
+    assert one.cost(9.0) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_only_what_is_over_the_end_counts():
+    one = shadow(burst=0.0)
+    one.push(5_000, 0.0)
+    assert one.cost(3.0) == pytest.approx(2.0)
+
+
+def test_latency_counts_and_a_freeze_never_ends():
+    late = shadow(start_at=7.0)
+    late.push(100, 5.0)
+    assert late.cost(5.0) == pytest.approx(2.0)
+    frozen = shadow(freeze_after=50)
+    frozen.push(100, 0.0)
+    assert frozen.cost(1.0) is None
+
+
+def test_a_large_body_is_no_large_work():
+    one = shadow(rate=18_750.0)
+    one.push(50_000_000, 0.0)
+    assert one.cost(0.0) == pytest.approx((50_000_000 - 100) / 18_750.0)
