@@ -41,6 +41,11 @@ class Ledger:
         self._since = start
         self.seconds = dict.fromkeys(Wait, 0.0)
 
+    @property
+    def waits_for(self) -> Wait:
+        """What the transfer is waiting for now."""
+        return self._now
+
     def enter(self, wait: Wait, at: float) -> None:
         """Note that from instant `at` on the transfer waits for `wait`."""
         self.seconds[self._now] += at - self._since
