@@ -5,7 +5,7 @@ Times are seconds since the request was sent, by the monotonic clock, taken when
 """
 
 from asyncio import Future, get_running_loop
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from math import inf
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from shaper.measure.run import Outcome
 
 type Headers = Sequence[tuple[str, str]]
+type Watch = Callable[[int], object]
 
 
 class Read(NamedTuple):
@@ -68,11 +69,21 @@ class Fetched:
 class Receipt:
     """A response while it comes in. Instants are given; the first call that ends it decides, later ones are ignored."""
 
-    def __init__(self, url: str, protocol: str, handshake: float | None, appetite: Appetite, started: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        started: float,
+        *,
+        protocol: str = "",
+        handshake: float | None = None,
+        appetite: Appetite = EAGER,
+        watch: Watch | None = None,
+    ) -> None:
         self.appetite = appetite
         self.size = 0
         self.done: Future[Fetched] = get_running_loop().create_future()
         self._url, self._protocol, self._handshake, self._started = url, protocol, handshake, started
+        self._watch = watch
         self._status = 0
         self._headers: dict[str, str] = {}
         self._trailers: dict[str, str] = {}
@@ -103,6 +114,8 @@ class Receipt:
         """Take body bytes that the read from `since` to `now` brought."""
         self.size += len(data)
         self._hash.update(data)
+        if self._watch:
+            self._watch(len(data))
         begun, ended = max(since - self._started, 0.0), now - self._started
         if self._reads and self._reads[-1].t == ended:
             self._reads[-1] = self._reads[-1]._replace(num_bytes=self._reads[-1].num_bytes + len(data))

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Literal
 from urllib.parse import urlsplit
 
-from shaper.measure.fetched import EAGER, Appetite, Fetched, Headers, Receipt
+from shaper.measure.fetched import EAGER, Appetite, Fetched, Headers, Receipt, Watch
 from shaper.measure.http1 import H1Session
 from shaper.measure.http2 import WINDOW, H2Session
 from shaper.measure.run import Outcome
@@ -63,10 +63,11 @@ async def fetch(
     auth: tuple[str, str] | None = None,
     address: tuple[str, int] | None = None,
     appetite: Appetite = EAGER,
+    watch: Watch | None = None,
 ) -> Fetched:
     """Fetch `url` on a connection of its own. `timeout` is for all of it. Never raises for what a network may do."""
     begun = monotonic()
-    failed = Receipt(url, "", None, appetite, begun)
+    failed = Receipt(url, begun)
     try:
         async with asyncio.timeout(timeout):
             session = await connect(url, protocol=protocol, proxy=proxy, ca=ca, auth=auth, address=address)
@@ -80,4 +81,6 @@ async def fetch(
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     async with session:
         left = begun + timeout - monotonic()
-        return await session.request(target, method=method, headers=headers, body=body, timeout=left, appetite=appetite)
+        return await session.request(
+            target, method=method, headers=headers, body=body, timeout=left, appetite=appetite, watch=watch
+        )

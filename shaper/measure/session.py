@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Self
 from urllib.parse import SplitResult, urlunsplit
 
-from shaper.measure.fetched import EAGER, Appetite, Fetched, Headers, Receipt
+from shaper.measure.fetched import EAGER, Appetite, Fetched, Headers, Receipt, Watch
 from shaper.measure.run import Outcome
 from shaper.measure.wire import Way, Wire
 
@@ -32,10 +32,13 @@ class Session(ABC):
         body: bytes = b"",
         timeout: float = TIMEOUT,  # noqa: ASYNC109, a timeout is an outcome here and not an error
         appetite: Appetite = EAGER,
+        watch: Watch | None = None,
     ) -> Fetched:
-        """Ask for a path (with its query) and return what came."""
+        """Ask for a path (with its query) and return what came. `watch` is told the size of every read."""
         url = urlunsplit((self.url.scheme, self.url.netloc, target, "", ""))
-        receipt = Receipt(url, self.protocol, self.handshake, appetite, monotonic())
+        receipt = Receipt(
+            url, monotonic(), protocol=self.protocol, handshake=self.handshake, appetite=appetite, watch=watch
+        )
         self.handshake = None
         try:
             async with asyncio.timeout(timeout):
