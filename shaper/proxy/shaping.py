@@ -5,12 +5,14 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from secrets import token_bytes
 
 from shaper.pacing.limit import Manner
 from shaper.pacing.pacer import Pacer
 from shaper.pacing.scope import BucketTable
-from shaper.policy.admission import Admitted, admit
+from shaper.policy.admission import Admitted, Standing, admit
+from shaper.policy.dry_run import Recent
 from shaper.policy.judge import Judge
 from shaper.policy.model import Latency, Policy
 from shaper.policy.schedule import Schedule
@@ -29,6 +31,8 @@ from shaper.record.transfer import Outcome, Recorder
 logger = logging.getLogger(__name__)
 
 
+PAUSED = Standing(exempt=Reason.PAUSED)
+
 type Settle = Callable[[Callable[[bool], None]], None]
 """Ends the policing of a connection for one transfer; calls back when the client has all of it, or (False) is gone."""
 
@@ -44,6 +48,8 @@ class Shaping:
     key: bytes = field(default_factory=lambda: token_bytes(32))
     certificate: str | None = None
     police: Police | None = None
+    paused: bool = False  # everything passes, undecrypted and unshaped
+    recent: Recent = field(default_factory=Recent)
     shadows: Sequence[Judge] = ()  # policies that are only computed
     buckets: BucketTable = field(default_factory=BucketTable)
     shadow_buckets: BucketTable = field(default_factory=BucketTable)
@@ -87,14 +93,16 @@ class Shaping:
 
     def admit(self, hosts: Sequence[str], visitor: Visitor) -> Admitted:
         """Decide a connection by its names, the most telling first."""
-        admitted = admit(self.judge, hosts, visitor.standing, self.schedule.at(wall()))
+        standing = self._standing(visitor)
+        admitted = admit(self.judge, hosts, standing, self.now())
+        self.recent.connection(hosts, standing, admitted)
         if admitted.verdict.reason is Reason.ERROR:
             self.metrics.fallback(Fallback.ADMISSION)
         return admitted
 
     def decide(self, facts: Facts, visitor: Visitor, *, plain: bool = False) -> Verdict:
         """Decide one message. In `plain` HTTP, without a tunnel, the rules for whole connections hold for it too."""
-        standing, now = visitor.standing, self.schedule.at(wall())
+        standing, now = self._standing(visitor), self.now()
         if standing.exempt:
             return Verdict(standing.exempt)
         if plain:
@@ -102,9 +110,17 @@ class Shaping:
             if verdict.rule:
                 return verdict
         verdict = self.judge.decide(facts, standing.person, now)
+        self.recent.message(facts, standing, verdict)
         if verdict.reason is Reason.ERROR:
             self.metrics.fallback(Fallback.VERDICT)
         return verdict
+
+    def now(self) -> datetime:
+        """Return the study time."""
+        return self.schedule.at(wall())
+
+    def _standing(self, visitor: Visitor) -> Standing:
+        return PAUSED if self.paused else visitor.standing
 
     def preliminary(self, host: str) -> Verdict:
         """Return what can be said of an exchange before its response: whether its host is a target."""
@@ -136,7 +152,7 @@ class Shaping:
 
     def shadows_of(self, facts: Facts, verdict: Verdict, visitor: Visitor, now: float) -> list[Shadow]:
         """Return what is to be computed beside a message: the policy in force if it is a shadow, and the others."""
-        person, moment = visitor.standing.person, self.schedule.at(wall())
+        person, moment = visitor.standing.person, self.now()
         judged = [(self.policy.study, verdict)] if verdict.reason is Reason.SHADOW else []
         judged += [(judge.policy.study, judge.decide(facts, person, moment)) for judge in self.shadows]
         direction = "up" if facts.up else "down"
