@@ -21,7 +21,7 @@ from shaper.policy.refused import RefusedError, shown
 MAX_BYTES = 4 * 2**20
 MAX_DEPTH = 16
 
-type Path_ = tuple[str | int, ...]
+type Where = tuple[str | int, ...]
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads 10,000 host patterns ten times faster
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
@@ -107,7 +107,7 @@ class _Document:
 
     def __init__(self, text: str, place: str) -> None:
         self.place = place
-        self.lines: dict[Path_, int] = {(): 1}
+        self.lines: dict[Where, int] = {(): 1}
         events = self._events(text)
         next(events)  # the start of the stream
         if isinstance(next(events), yaml.StreamEndEvent):
@@ -128,7 +128,7 @@ class _Document:
             line = text.count("\n", 0, error.position) + 1
             raise self._error(line, "holds a control character", "remove it") from None
 
-    def _value(self, event: Any, events: Iterator[Any], path: Path_) -> Any:
+    def _value(self, event: Any, events: Iterator[Any], path: Where) -> Any:
         line = event.start_mark.line + 1
         self.lines.setdefault(path, line)
         if isinstance(event, yaml.AliasEvent) or event.anchor:
@@ -145,13 +145,13 @@ class _Document:
             case _:
                 return self._mapping(events, path)
 
-    def _sequence(self, events: Iterator[Any], path: Path_) -> list[Any]:
+    def _sequence(self, events: Iterator[Any], path: Where) -> list[Any]:
         items: list[Any] = []
         while not isinstance(event := next(events), yaml.SequenceEndEvent):
             items.append(self._value(event, events, (*path, len(items))))
         return items
 
-    def _mapping(self, events: Iterator[Any], path: Path_) -> dict[str, Any]:
+    def _mapping(self, events: Iterator[Any], path: Where) -> dict[str, Any]:
         entries: dict[str, Any] = {}
         while not isinstance(event := next(events), yaml.MappingEndEvent):
             line = event.start_mark.line + 1
@@ -170,16 +170,16 @@ class _Document:
     def explain(self, details: ErrorDetails) -> PolicyError:
         """Return the PolicyError for what pydantic found."""
         problem, remedy, at = _reason(details)
-        path: Path_ = ()
+        path: Where = ()
         for part in (*details["loc"], *at):
             if (*path, part) in self.lines:  # pydantic also names union members, which the file does not
                 path = (*path, part)
         return self._error(self.lines[path], problem, remedy, path)
 
-    def _error(self, line: int | None, problem: str, remedy: str, path: Path_ = ()) -> PolicyError:
+    def _error(self, line: int | None, problem: str, remedy: str, path: Where = ()) -> PolicyError:
         return PolicyError(self.place, line, self._subject(path), problem, remedy)
 
-    def _subject(self, path: Path_) -> str:
+    def _subject(self, path: Where) -> str:
         match path:
             case ("rules" | "phases" as kind, int(index), *_):
                 name = self._at(kind, index, "name")
@@ -215,7 +215,7 @@ def _relevant(error: ValidationError) -> list[ErrorDetails]:
     return [details for details in found if details["type"] != "too_short" or not details["input"]]
 
 
-def _reason(details: ErrorDetails) -> tuple[str, str, Path_]:
+def _reason(details: ErrorDetails) -> tuple[str, str, Where]:
     """Return the problem, the remedy and where, below pydantic's location, it is."""
     context, kind, value = details.get("ctx", {}), details["type"], shown(details["input"])
     if isinstance(error := context.get("error"), RefusedError):
