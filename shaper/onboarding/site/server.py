@@ -9,11 +9,14 @@ import ssl
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Thread
+from typing import TYPE_CHECKING
 
-from flask import Flask
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.wsgi import WSGIContainer
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 WORKERS = 8
 IDLE = 60.0  # seconds a silent connection is kept
@@ -43,7 +46,13 @@ class _Quiet(WSGIContainer):
         """Write nothing: a request's address is nobody's business."""
 
 
-def serve(app: Flask, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None) -> Serving:
+def serve(
+    app: "WSGIApplication",
+    host: str = "127.0.0.1",
+    port: int = 0,
+    tls: ssl.SSLContext | None = None,
+    largest: int = LARGEST_BODY,
+) -> Serving:
     """Serve until closed; port 0 takes a free one. With `tls`, over https: the check host needs that, too."""
     sockets = bind_sockets(port, host)
     loop = asyncio.new_event_loop()
@@ -56,7 +65,7 @@ def serve(app: Flask, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContex
             idle_connection_timeout=IDLE,
             body_timeout=IDLE,
             max_header_size=LARGEST_HEADER,
-            max_body_size=LARGEST_BODY,
+            max_body_size=largest,
         )
         server.add_sockets(sockets)
         return server
