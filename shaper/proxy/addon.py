@@ -15,7 +15,7 @@ from shaper.policy import load as policies  # mitmproxy takes a function `load` 
 from shaper.policy.admission import Standing
 from shaper.policy.judge import Judge
 from shaper.policy.refused import RefusedError
-from shaper.proxy import gate
+from shaper.proxy import gate, trailers
 from shaper.proxy.admitting import Admitting
 from shaper.proxy.shaping import Shaping
 from shaper.record.exposition import Exposition, serve
@@ -35,6 +35,7 @@ class ShaperAddon:
     def load(self, loader: Loader) -> None:
         """Declare the options."""
         gate.install()
+        trailers.install()
         loader.add_option("shaper_policy", str, "", "The shaper policy file.")
         loader.add_option("shaper_journal", str, "", "Append one JSON line a response to this file.")
         loader.add_option("shaper_metrics", str, "", "Serve metrics at HOST:PORT.")

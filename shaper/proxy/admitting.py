@@ -67,8 +67,10 @@ class Admitting:
         self.visitors[client.id] = Visitor(client, handler, str(client.peername[0]), self.anonymous, self.registry)
 
     def client_disconnected(self, client: Client) -> None:
-        """Forget the visitor."""
-        self.visitors.pop(client.id, None)
+        """Forget the visitor, and end what waited for something else when it left."""
+        if visitor := self.visitors.pop(client.id, None):
+            for each in visitor.layers:
+                each.leave()
 
     def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
         """Put a gate before the origin."""

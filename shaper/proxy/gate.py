@@ -10,6 +10,7 @@ import asyncio
 from collections import defaultdict
 from typing import Any, Protocol
 
+import h2.connection
 import h2.events
 import mitmproxy.proxy.layers.http as http_layers
 from mitmproxy.connection import Connection, Server
@@ -101,7 +102,8 @@ class Windows(Http2Connection):
         """Give back the window owed to a stream, and `more`, if its sender can still use any."""
         size = self._owed.pop(stream_id, 0) + more
         stream = self.h2_conn.streams.get(stream_id)
-        if size and stream is not None and stream.open:
+        closed = self.h2_conn.state_machine.state is h2.connection.ConnectionState.CLOSED
+        if size and stream is not None and stream.open and not closed:
             self.h2_conn.increment_flow_control_window(size, stream_id)
 
 

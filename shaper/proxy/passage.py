@@ -53,6 +53,8 @@ class Passage:
         """Keep an event back until the channel is empty; False when it is empty already, or there is none."""
         if self.channel is None or self.channel.end():
             return False
+        if self._deferred:  # an origin may reset a stream that it has completed: the first end counts
+            return True
         self._deferred = event
         self._bell = Bell()
         yield self._bell

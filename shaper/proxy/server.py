@@ -20,7 +20,7 @@ from shaper.policy.judge import Judge
 from shaper.policy.model import Contains, Level, Policy
 from shaper.policy.refused import RefusedError
 from shaper.policy.schedule import Schedule
-from shaper.proxy import gate
+from shaper.proxy import gate, trailers
 from shaper.proxy.admitting import Admitting
 from shaper.proxy.authenticating import Authenticating
 from shaper.proxy.authority import Authority, ensure
@@ -100,6 +100,7 @@ class Proxy:
     async def start(self) -> None:
         """Listen. Raises RefusedError when the address cannot be had."""
         gate.install()
+        trailers.install()
         settings, master = self.settings, Master(Options(), with_termlog=False)
         chooser = next_layer.NextLayer()
         self.admitting.attach(chooser, self._server.connections)

@@ -14,6 +14,7 @@ from mitmproxy.connection import Connection
 from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
+    DropStream,
     ErrorCode,
     Http2Client,
     HttpLayer,
@@ -35,6 +36,7 @@ from shaper.pacing.watermark import marks
 from shaper.policy.media import needs_head
 from shaper.policy.model import Block
 from shaper.policy.verdict import Verdict
+from shaper.proxy import trailers
 from shaper.proxy.bell import Bell, Rung
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
@@ -59,6 +61,13 @@ class ShapedHttpLayer(HttpLayer):
         super().__init__(context, mode)
         self.shaping = shaping
         self.visitor = visitor
+        visitor.layers.append(self)
+
+    def leave(self) -> None:
+        """End all exchanges: the client is gone."""
+        for stream in self.streams.values():
+            if isinstance(stream, ShapedStream):
+                stream.leave()
 
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
         """Make the stream for one exchange."""
@@ -86,6 +95,12 @@ class ShapedStream(HttpStream):
             pass  # what the origin sent before it died goes first
         else:
             yield from super()._handle_event(event)
+        if self.client_state == self.state_errored:
+            self._finish(Outcome.BLOCKED)  # unless it ended before: malformed headers, or killed by hand
+
+    def leave(self) -> None:
+        """End what the client's departure caught waiting for something else."""
+        self._finish(Outcome.CLIENT_ABORT)
 
     # The request
 
@@ -117,6 +132,7 @@ class ShapedStream(HttpStream):
             if (yield from self._up.defer(event)):
                 return
             self._up.finish(Outcome.COMPLETE)
+            trailers.drop_unless_h2(self.flow.request, self.context.server)
         yield from super().state_stream_request_body(event)
 
     # The response
@@ -130,7 +146,6 @@ class ShapedStream(HttpStream):
         self.flow.response = event.response
         self._down.live.origin_protocol = protocol(event.response.http_version)
         self._down.live.status = event.response.status_code
-        self._frame_for_h1(event.response)
         verdict = self._judge(self._down)
         if verdict.shaped and verdict.rule and verdict.rule.block:
             yield from self._block(event, verdict.rule.block)
@@ -141,6 +156,8 @@ class ShapedStream(HttpStream):
 
     def start_response_stream(self) -> layer.CommandGenerator[None]:
         """Send the headers on and open the channel for the body."""
+        assert self.flow.response
+        self._frame_for_h1(self.flow.response)
         yield from super().start_response_stream()
         if self._down and self._down.live.verdict:
             self._open(self._down, self._down.live.verdict)
@@ -150,13 +167,18 @@ class ShapedStream(HttpStream):
         assert self.flow.response
         if self._down and isinstance(event, ResponseData):
             if not self._down.live.received and self._is_unsure(self.flow.response):
-                self._judge_again(self._down, event.data)
+                verdict = self._judge_again(self._down, event.data)
+                if verdict.shaped and verdict.rule and verdict.rule.block:
+                    yield from self._block(event, Block.RESET)  # the headers are out: too late to refuse
+                    return
             for chunk in self._transformed(event.data):
                 if not self._down.take(chunk):
                     yield SendHttp(ResponseData(self.stream_id, chunk), self.context.client)
             return
-        if self._down and isinstance(event, ResponseEndOfMessage) and (yield from self._down.defer(event)):
-            return
+        if self._down and isinstance(event, ResponseEndOfMessage):
+            if (yield from self._down.defer(event)):
+                return
+            trailers.drop_unless_h2(self.flow.response, self.context.client)
         yield from super().state_stream_response_body(event)
 
     def flow_done(self) -> layer.CommandGenerator[None]:
@@ -183,20 +205,21 @@ class ShapedStream(HttpStream):
         fetch_dest = self.flow.request.headers.get("sec-fetch-dest", "")
         return needs_head(response.headers.get_all("content-type"), fetch_dest)
 
-    def _judge_again(self, passage: Passage, head: bytes) -> None:
+    def _judge_again(self, passage: Passage, head: bytes) -> Verdict:
         before = passage.live.verdict
         verdict = self._judge(passage, head)
         if passage.channel and (before is None or before.rule is not verdict.rule):
             passage.close()
             self._open(passage, verdict)
+        return verdict
 
-    def _block(self, event: ResponseHeaders, block: Block) -> layer.CommandGenerator[None]:
+    def _block(self, event: ResponseHeaders | ResponseData, block: Block) -> layer.CommandGenerator[None]:
         """Refuse with a 403, or reset; the origin is let go either way."""
         self._finish(Outcome.BLOCKED)
         cancel = RequestProtocolError(self.stream_id, "blocked by policy", ErrorCode.CANCEL)
         yield SendHttp(cancel, self.context.server)
-        if block is Block.REFUSE:
-            refusal = http.Response.make(403, b"", {"content-length": "0", "connection": "close"})
+        if block is Block.REFUSE and isinstance(event, ResponseHeaders):
+            refusal = http.Response.make(403, b"", {"content-length": "0"})
             refusal.http_version = event.response.http_version
             yield SendHttp(ResponseHeaders(self.stream_id, refusal, end_stream=True), self.context.client)
             yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
@@ -205,6 +228,7 @@ class ShapedStream(HttpStream):
             yield SendHttp(reset, self.context.client)
         self.client_state = self.server_state = self.state_errored
         self.flow.live = False
+        yield DropStream(self.stream_id)
 
     # Channels
 

@@ -47,6 +47,7 @@ class ShapedTunnel(TCPLayer):
         self._sides: dict[Connection, Side] = {}
         self._settle: Settle | None = None
         self._reset = bool(verdict.shaped and verdict.rule and verdict.rule.block is Block.RESET)
+        visitor.layers.append(self)
 
     def start(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Open the origin, then relay."""
@@ -139,6 +140,10 @@ class ShapedTunnel(TCPLayer):
         for connection in (self.context.server, self.context.client):
             if connection.state is not ConnectionState.CLOSED:
                 yield commands.CloseConnection(connection)
+
+    def leave(self) -> None:
+        """End both directions: the client is gone."""
+        self._finish(Outcome.CLIENT_ABORT)
 
     def _finish(self, outcome: Outcome) -> None:
         for side in self._sides.values():

@@ -1,6 +1,7 @@
 """One client connection: whose it is, and what the proxy must remember of it while it lasts. No address leaves it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from mitmproxy.connection import Client
 from mitmproxy.proxy.server import ConnectionHandler
@@ -9,6 +10,13 @@ from shaper.policy.admission import Registry, Standing
 from shaper.policy.verdict import Reason
 
 STRANGER = Standing(exempt=Reason.NO_CONSENT)
+
+
+class Leavable(Protocol):
+    """What has to end with its client's connection, however that ends."""
+
+    def leave(self) -> None:
+        """Free everything that is still held."""
 
 
 @dataclass(slots=True)
@@ -21,6 +29,7 @@ class Visitor:
     anonymous: Standing
     registry: Registry | None = None
     authenticated: bool = False
+    layers: list[Leavable] = field(default_factory=list)
 
     @property
     def standing(self) -> Standing:
