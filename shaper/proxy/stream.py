@@ -36,7 +36,6 @@ from shaper.pacing.watermark import marks
 from shaper.policy.media import needs_head
 from shaper.policy.model import Block
 from shaper.policy.verdict import Verdict
-from shaper.proxy import trailers
 from shaper.proxy.bell import Bell, Rung
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
@@ -132,7 +131,6 @@ class ShapedStream(HttpStream):
             if (yield from self._up.defer(event)):
                 return
             self._up.finish(Outcome.COMPLETE)
-            trailers.drop_unless_h2(self.flow.request, self.context.server)
         yield from super().state_stream_request_body(event)
 
     # The response
@@ -175,10 +173,8 @@ class ShapedStream(HttpStream):
                 if not self._down.take(chunk):
                     yield SendHttp(ResponseData(self.stream_id, chunk), self.context.client)
             return
-        if self._down and isinstance(event, ResponseEndOfMessage):
-            if (yield from self._down.defer(event)):
-                return
-            trailers.drop_unless_h2(self.flow.response, self.context.client)
+        if self._down and isinstance(event, ResponseEndOfMessage) and (yield from self._down.defer(event)):
+            return
         yield from super().state_stream_response_body(event)
 
     def flow_done(self) -> layer.CommandGenerator[None]:
