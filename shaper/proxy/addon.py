@@ -5,6 +5,7 @@ broken file is refused in one line and the running policy stays.
 """
 
 from pathlib import Path
+from secrets import token_bytes
 
 from mitmproxy import ctx, exceptions, http, tls
 from mitmproxy.addonmanager import Loader
@@ -61,7 +62,9 @@ class ShaperAddon:
         if self._admitting:
             self._admitting.shaping.swap(policy)
             return
-        shaping = Shaping(Judge(policy), self._metrics, [self._journal] if self._journal else [])
+        key = token_bytes(32)
+        shaping = Shaping(Judge(policy, key), self._metrics, [self._journal] if self._journal else [], key=key)
+        shaping.enforce(policy)
         self._metrics.policy_loaded(policy)
         self._admitting = Admitting(shaping, None, Standing())
         self._admitting.attach(ctx.master.addons.get("nextlayer"), ctx.master.addons.get("proxyserver").connections)

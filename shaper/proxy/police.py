@@ -18,13 +18,15 @@ import termios
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from shaper.pacing.limit import Limit, Manner
-from shaper.policy.model import Policy
+from shaper.policy.model import Direction, Rule
 from shaper.policy.refused import RefusedError
 from shaper.proxy.clock import monotonic
 from shaper.proxy.ticker import Ticker
 
+NET_ADMIN = 12  # its bit, capabilities(7)
 FIRST_MARK = 0x5A01
 UNSENT = 16_384  # bytes that the kernel takes beyond what it may send
 ROOM = (
@@ -32,20 +34,27 @@ ROOM = (
 )
 
 
-def limits_to_police(policy: Policy) -> list[Limit]:
-    """Return what the policy asks the kernel to drop."""
-    return [limit for rule in policy.rules for limit in rule.limits if limit.manner is Manner.POLICE]
+type Order = tuple[Limit, Direction]
+"""What is to be policed, and which way, seen from the client."""
+
+CHAINS = {  # the hook, how a marked connection is known there, and its far end
+    Direction.DOWN: ("out", "meta mark", "daddr . tcp dport"),
+    Direction.UP: ("in", "socket mark", "saddr . tcp sport"),
+}
+
+
+def order_of(rule: Rule) -> Order | None:
+    """Return what a rule asks the kernel to drop, if it does."""
+    return next(((limit, rule.direction) for limit in rule.limits if limit.manner is Manner.POLICE), None)
 
 
 def unavailable() -> str | None:
     """Return why this machine cannot police for us, in a few words, or None."""
     if not shutil.which("nft"):
         return "nft is not installed (apt-get install nftables)"
-    with socket.socket() as probe:
-        try:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, FIRST_MARK)
-        except PermissionError:
-            return "the capability NET_ADMIN is missing (run as root, or with setcap or AmbientCapabilities)"
+    effective = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff"))
+    if not int(effective.split()[1], 16) >> NET_ADMIN & 1:
+        return "the capability NET_ADMIN is missing (run as root, or with setcap or AmbientCapabilities)"
     return None
 
 
@@ -59,7 +68,7 @@ class Police:
                 f"manner police: the kernel cannot drop packets for us: {reason}", "use smooth or window"
             )
         self.table = f"shaper_{os.getpid()}"
-        self._marks: dict[Limit, int] = {}
+        self._marks: dict[Order, int] = {}
         self._carried: defaultdict[socket.socket, list[int]] = defaultdict(list)
         self._nft = subprocess.Popen(  # noqa: S603
             [shutil.which("nft") or "nft", "-i"],
@@ -73,17 +82,16 @@ class Police:
             f"add chain inet {self.table} in {{ type filter hook input priority 0; }}",
         )
 
-    def enforce(self, limits: Iterable[Limit]) -> None:
-        """Have rules for these limits. Those of earlier policies stay: transfers under way keep their verdict."""
-        for limit in limits:
-            if limit in self._marks:
+    def enforce(self, orders: Iterable[Order]) -> None:
+        """Have rules for these. Those of earlier policies stay: transfers under way keep their verdict."""
+        for order in orders:
+            if order in self._marks:
                 continue
-            mark = self._marks[limit] = FIRST_MARK + len(self._marks)
+            limit, direction = order
+            mark = self._marks[order] = FIRST_MARK + len(self._marks)
             rate = f"limit rate over {round(limit.rate)} bytes/second burst {max(1, round(limit.burst))} bytes"
-            for chain, key, far in (
-                ("out", "meta mark", "daddr . tcp dport"),
-                ("in", "socket mark", "saddr . tcp sport"),
-            ):
+            for way in (Direction.DOWN, Direction.UP) if direction is Direction.BOTH else (direction,):
+                chain, key, far = CHAINS[way]
                 for family, kind in (("ip", "ipv4_addr"), ("ip6", "ipv6_addr")):
                     flows = f"{chain}_{family}_{mark:x}"
                     self._tell(
@@ -92,32 +100,32 @@ class Police:
                         f"{{ {family} {far} {rate} }} counter drop",
                     )
 
-    def mark(self, writer: asyncio.StreamWriter, limit: Limit) -> None:
-        """Police this connection from now on. Of several limits on one connection the latest rules."""
+    def mark(self, writer: asyncio.StreamWriter, order: Order) -> None:
+        """Police this connection from now on. Of several orders for one connection the latest rules."""
         sock = writer.get_extra_info("socket")
-        self._carried[sock].append(self._marks[limit])
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, self._marks[limit])
+        self._carried[sock].append(self._marks[order])
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, self._marks[order])
         # What waits unsent in the kernel would hide from our measurement, and the origin would run ahead of it.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
 
-    def settle(self, writer: asyncio.StreamWriter, limit: Limit, ticker: Ticker, then: Callable[[bool], None]) -> None:
+    def settle(self, writer: asyncio.StreamWriter, order: Order, ticker: Ticker, then: Callable[[bool], None]) -> None:
         """Take back one `mark` once the client has acknowledged all that was written, or is gone; then call `then`."""
 
         def look(now: float) -> None:
             acknowledged = _is_acknowledged(writer)
             if acknowledged or writer.is_closing():
-                self._unmark(writer, limit)
+                self._unmark(writer, order)
                 then(acknowledged)
             else:
                 ticker.call_at(now + 0.02, look)
 
         look(monotonic())
 
-    def _unmark(self, writer: asyncio.StreamWriter, limit: Limit) -> None:
+    def _unmark(self, writer: asyncio.StreamWriter, order: Order) -> None:
         sock = writer.get_extra_info("socket")
         carried = self._carried[sock]
-        if self._marks[limit] in carried:
-            carried.remove(self._marks[limit])
+        if self._marks[order] in carried:
+            carried.remove(self._marks[order])
         if not carried:
             del self._carried[sock]
         if sock.fileno() >= 0:

@@ -19,7 +19,7 @@ from shaper.policy.schedule import Schedule
 from shaper.policy.verdict import Facts, Reason, Verdict
 from shaper.proxy.channel import Levels
 from shaper.proxy.clock import monotonic, wall
-from shaper.proxy.police import Police, limits_to_police
+from shaper.proxy.police import Police, order_of
 from shaper.proxy.shadow import Shadow
 from shaper.proxy.ticker import Ticker
 from shaper.proxy.visitor import Visitor
@@ -87,9 +87,9 @@ class Shaping:
 
     def enforce(self, policy: Policy) -> None:
         """Prepare the kernel for a policy that polices. Raises RefusedError when it cannot."""
-        if limits := limits_to_police(policy):
+        if orders := [order for rule in policy.rules if (order := order_of(rule))]:
             self.police = self.police or Police()
-            self.police.enforce(limits)
+            self.police.enforce(orders)
 
     def admit(self, hosts: Sequence[str], visitor: Visitor) -> Admitted:
         """Decide a connection by its names, the most telling first."""
@@ -184,16 +184,16 @@ class Shaping:
 
     def policed(self, verdict: Verdict, writer: asyncio.StreamWriter) -> Settle | None:
         """Have the kernel police a connection if the verdict says so; return how to end that."""
-        limit = next((each for each in verdict.limits if each.manner is Manner.POLICE), None)
+        order = order_of(verdict.rule) if verdict.shaped and verdict.rule else None
         police = self.police
-        if limit is None or not verdict.shaped or police is None:
+        if order is None or police is None:
             return None
         try:
-            police.mark(writer, limit)
+            police.mark(writer, order)
         except OSError:
             self.metrics.fallback(Fallback.POLICE)
             return None
-        return lambda then: police.settle(writer, limit, self.ticker, then)
+        return lambda then: police.settle(writer, order, self.ticker, then)
 
     def latency(self, verdict: Verdict) -> float:
         """Draw the delay, in seconds, that a verdict adds before the first byte."""
