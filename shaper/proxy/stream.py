@@ -17,6 +17,7 @@ from mitmproxy.proxy.layers.http import (
     DropStream,
     ErrorCode,
     Http2Client,
+    HttpEvent,
     HttpLayer,
     HTTPMode,
     HttpStream,
@@ -28,6 +29,7 @@ from mitmproxy.proxy.layers.http import (
     ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
+    ResponseTrailers,
     SendHttp,
 )
 from mitmproxy.proxy.layers.http._http2 import Http2Connection
@@ -40,7 +42,7 @@ from shaper.proxy.bell import Bell, Rung
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
 from shaper.proxy.facts import protocol, request_facts, response_facts
-from shaper.proxy.gate import WINDOW, framer_of, gate_for
+from shaper.proxy.gate import WINDOW, Gate, framer_of, gate_for
 from shaper.proxy.lane import Lane, frames
 from shaper.proxy.passage import Passage
 from shaper.proxy.shaping import Shaping
@@ -49,6 +51,7 @@ from shaper.record.fallback import Fallback
 from shaper.record.live import LiveTransfer
 from shaper.record.transfer import Outcome, Wait
 
+FROM_ORIGIN = ResponseData | ResponseTrailers | ResponseEndOfMessage | ResponseProtocolError
 WIDE = 4 * 2**20
 """Bytes of HTTP/2 window for a response that is not slowed."""
 
@@ -84,9 +87,15 @@ class ShapedStream(HttpStream):
         self._visitor = http_layer.visitor
         self._down: Passage | None = None
         self._up: Passage | None = None
+        self._latency: Bell | None = None
+        self._late: list[HttpEvent] = []  # what the origin sent while added latency keeps the response back
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        if isinstance(event, Rung):
+        if self._late and isinstance(event, FROM_ORIGIN):
+            self._late.append(event)
+        elif isinstance(event, Rung) and event.command is self._latency:
+            yield from self._answer_late()
+        elif isinstance(event, Rung):
             for passage in (self._up, self._down):
                 if passage and (deferred := passage.collect(event.command)):
                     yield from super()._handle_event(deferred)
@@ -149,7 +158,8 @@ class ShapedStream(HttpStream):
             yield from self._block(event, verdict.rule.block)
             return
         if delay := self._shaping.latency(verdict):
-            yield from self._wait(self._down.live, delay)
+            yield from self._delay(self._down.live, event, delay)
+            return
         yield from super().state_wait_for_response_headers(event)
 
     def start_response_stream(self) -> layer.CommandGenerator[None]:
@@ -240,7 +250,7 @@ class ShapedStream(HttpStream):
             return
         if not up:
             passage.settle = shaping.policed(verdict, lane.writer)
-        gate = gate_for(source, framer_of(self._http.connections[source]), self.stream_id, handler)
+        gate = self._gate(source)
         rate = min((limit.rate for limit in verdict.limits), default=None) if verdict.shaped else None
         mark = marks(rate)
         if gate:
@@ -260,19 +270,39 @@ class ShapedStream(HttpStream):
         )
 
     def _finish(self, outcome: Outcome) -> None:
+        self._late.clear()
         for passage in (self._up, self._down):
             if passage:
                 passage.finish(outcome)
 
     # Small parts
 
-    def _wait(self, live: LiveTransfer, seconds: float) -> layer.CommandGenerator[None]:
-        """Pause this exchange alone, as held by the shaper."""
-        live.ledger.enter(Wait.SHAPER, monotonic())
-        bell = Bell(blocking=True)
-        self._shaping.ticker.call_at(monotonic() + seconds, lambda _: bell.ring())
+    def _delay(self, live: LiveTransfer, event: ResponseHeaders, seconds: float) -> layer.CommandGenerator[None]:
+        """Keep the response back, and its origin too; the client may leave meanwhile."""
+        now = monotonic()
+        live.ledger.enter(Wait.SHAPER, now)
+        self._late.append(event)
+        bell = self._latency = Bell()
+        if gate := self._gate(self.context.server):
+            gate.hold()
+        self._shaping.ticker.call_at(now + seconds, lambda _: bell.ring())
         yield bell
-        live.ledger.enter(Wait.RECEIVING, monotonic())
+
+    def _answer_late(self) -> layer.CommandGenerator[None]:
+        """Go on with what was kept back."""
+        self._latency = None
+        if not self._late or not self._down:  # the client has left
+            return
+        self._down.live.ledger.enter(Wait.RECEIVING, monotonic())
+        (headers, *others), self._late = self._late, []
+        if gate := self._gate(self.context.server):
+            gate.let_go()
+        yield from super().state_wait_for_response_headers(headers)
+        for event in others:
+            yield from self._handle_event(event)
+
+    def _gate(self, source: Connection) -> Gate | None:
+        return gate_for(source, framer_of(self._http.connections[source]), self.stream_id, self._visitor.handler)
 
     def _frame_for_h1(self, response: http.Response) -> None:
         """Give a body of unknown length an end that an HTTP/1.1 client can tell from a broken connection."""
