@@ -39,6 +39,13 @@ from shaper.cli.address import Address, Route
 @click.option("--speed", type=click.FloatRange(min=0), default=0.0, help="How fast --at moves on; 0: it stays.")
 @click.option("--access", type=click.Choice(["mobile", "fixed"]), help="The kind of line that clients are on.")
 @click.option("--arm", help="Put every client into this arm.")
+@click.option("--congestion", metavar="NAME", help="TCP congestion control towards clients, such as cubic or bbr.")
+@click.option(
+    "--proxy-protocol-from",
+    multiple=True,
+    metavar="NETWORK",
+    help="Believe the PROXY protocol from these load balancers, and take connections from nobody else.",
+)
 @click.option("--drain", default="10 s", show_default=True, help="How long transfers may go on after SIGTERM.")
 def run(**options: Any) -> None:
     """Run the proxy. SIGHUP reloads the policy file; SIGTERM and Ctrl-C finish what is under way and stop."""

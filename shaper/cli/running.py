@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,6 +62,8 @@ class Run:
             ca_dir=options["ca_dir"] or Path.home() / ".shaper" / policy.study,
             connect_to=tuple(ConnectTo(*route) for route in options["connect_to"]),
             origin_ca=options["origin_ca"],
+            proxy_protocol_from=_networks(options["proxy_protocol_from"]),
+            congestion=_congestion(options["congestion"]),
         )
         return cls(
             source=source,
@@ -145,6 +149,23 @@ class Run:
         click.echo(f"shaper {__version__}")
         for label, line in lines:
             click.echo(f"  {label:<9} {line}")
+
+
+def _networks(texts: Sequence[str]) -> tuple[str, ...]:
+    for text in texts:
+        try:
+            ip_network(text)
+        except ValueError:
+            problem = f'--proxy-protocol-from: "{text}" is not a network'
+            raise RefusedError(problem, "write one such as 10.1.2.0/24") from None
+    return tuple(texts)
+
+
+def _congestion(name: str | None) -> str | None:
+    known = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
+    if name and known.exists() and name not in (names := known.read_text().split()):
+        raise RefusedError(f'--congestion: this kernel has no "{name}"', f"name one of {_list(names)}")
+    return name
 
 
 def _shown(pattern: str | Contains) -> str:

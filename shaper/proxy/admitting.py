@@ -5,6 +5,7 @@ connection to a host that is no target becomes a plain tunnel before a byte of i
 """
 
 import asyncio
+import socket
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -44,6 +45,7 @@ class Admitting:
         self.registry = registry
         self.anonymous = anonymous
         self.authority: Authority | None = None  # None: mitmproxy's own CA, which may sign for any host
+        self.congestion: str | None = None
         self.pinned = Pinned()
         self.visitors: dict[str, Visitor] = {}
         self._chooser: NextLayer | None = None
@@ -64,6 +66,10 @@ class Admitting:
         hear_bells(handler)
         handler.max_conns = defaultdict(lambda: asyncio.Semaphore(ORIGINS))
         _gate(handler, client)
+        writer = handler.transports[client].writer
+        if self.congestion and isinstance(writer, asyncio.StreamWriter):
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self.congestion.encode())
         self.visitors[client.id] = Visitor(client, handler, str(client.peername[0]), self.anonymous, self.registry)
 
     def client_disconnected(self, client: Client) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
 from mitmproxy.addons import core, disable_h2c, next_layer, proxyserver
@@ -20,7 +21,7 @@ from shaper.policy.judge import Judge
 from shaper.policy.model import Contains, Level, Policy
 from shaper.policy.refused import RefusedError
 from shaper.policy.schedule import Schedule
-from shaper.proxy import gate, trailers
+from shaper.proxy import gate, proxy_protocol, trailers
 from shaper.proxy.admitting import Admitting
 from shaper.proxy.authenticating import Authenticating
 from shaper.proxy.authority import Authority, ensure
@@ -44,6 +45,8 @@ class Settings:
     require_auth: bool = False
     destinations: Destinations | None = None  # None: anywhere, for labs that are closed by other means
     site: tuple[str, int] | None = None
+    proxy_protocol_from: tuple[str, ...] = ()  # networks of load balancers, which say whose connection it is
+    congestion: str | None = None  # TCP congestion control towards clients; None: the machine's default
 
 
 SITE = "shaper.lab"
@@ -74,6 +77,7 @@ class Proxy:
         self.shaping.enforce(policy)
         self.admitting = Admitting(self.shaping, registry, standing or Standing())
         self.admitting.authority = self.authority
+        self.admitting.congestion = settings.congestion
         self.shaping.shadows = [Judge(shadow, key) for shadow in shadows]
         self.metrics.policy_loaded(policy, shadows)
         self.metrics.watch(
@@ -101,6 +105,7 @@ class Proxy:
         """Listen. Raises RefusedError when the address cannot be had."""
         gate.install()
         trailers.install()
+        proxy_protocol.install([ip_network(each) for each in self.settings.proxy_protocol_from])
         settings, master = self.settings, Master(Options(), with_termlog=False)
         chooser = next_layer.NextLayer()
         self.admitting.attach(chooser, self._server.connections)
