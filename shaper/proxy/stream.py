@@ -38,6 +38,7 @@ from shaper.pacing.watermark import marks
 from shaper.policy.media import needs_head
 from shaper.policy.model import Block
 from shaper.policy.verdict import Verdict
+from shaper.proxy import server_timing
 from shaper.proxy.bell import Bell, Rung
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
@@ -166,9 +167,12 @@ class ShapedStream(HttpStream):
         """Send the headers on and open the channel for the body."""
         assert self.flow.response
         self._frame_for_h1(self.flow.response)
+        verdict = self._down.live.verdict if self._down else None
+        if self._down and verdict and verdict.target and self._down.live.policy.server_timing:
+            server_timing.announce(self.flow.response, verdict, self._down.live)
         yield from super().start_response_stream()
-        if self._down and self._down.live.verdict:
-            self._open(self._down, self._down.live.verdict)
+        if self._down and verdict:
+            self._open(self._down, verdict)
 
     def state_stream_response_body(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Put the body through the channel; the end of it waits until the channel is empty."""
@@ -183,8 +187,11 @@ class ShapedStream(HttpStream):
                 if not self._down.take(chunk):
                     yield SendHttp(ResponseData(self.stream_id, chunk), self.context.client)
             return
-        if self._down and isinstance(event, ResponseEndOfMessage) and (yield from self._down.defer(event)):
-            return
+        if self._down and isinstance(event, ResponseEndOfMessage):
+            if (yield from self._down.defer(event)):
+                return
+            if "server-timing" in self.flow.response.headers and self._down.live.policy.server_timing:
+                server_timing.sum_up(self.flow.response, self._down.live)
         yield from super().state_stream_response_body(event)
 
     def flow_done(self) -> layer.CommandGenerator[None]:
