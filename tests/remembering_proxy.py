@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from shaper.onboarding.control.controls import Status, Underway
+from shaper.onboarding.worksheet import Configuration
 from shaper.policy.admission import Standing
 from shaper.policy.dry_run import Recent
 from shaper.policy.judge import Judge
@@ -12,6 +13,10 @@ from shaper.policy.refused import RefusedError
 from shaper.policy.verdict import Facts, Person
 
 TOKEN = "t" * 64
+CONFIGURATION = Configuration(
+    listen="127.0.0.1:8080", require_auth=True, volunteers=True, organisation="A lab", contact="lab@lab.example",
+    approval="Board 7/2026", journal=True, ca_names=("cdn.example",), ca_expires="2026-04-01T00:00:00Z",
+)  # fmt: skip
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TEXT = """\
 version: 1

@@ -6,6 +6,7 @@ log, refused ones too.
 
 from collections import Counter
 
+from shaper.onboarding.budget import Terms
 from shaper.onboarding.control.audit import AuditLog
 from shaper.onboarding.control.controls import Controls
 from shaper.onboarding.control.guard import who
@@ -14,6 +15,7 @@ from shaper.onboarding.control.operation import (
     Applied,
     Audit,
     Cell,
+    ConfigurationAnswer,
     DryRun,
     Export,
     PauseBody,
@@ -28,6 +30,7 @@ from shaper.onboarding.control.operation import (
 )
 from shaper.onboarding.member import Member
 from shaper.onboarding.roster import Roster
+from shaper.onboarding.worksheet import Configuration
 from shaper.policy.dry_run import dry_run
 from shaper.policy.load import loads
 from shaper.policy.model import Policy
@@ -42,16 +45,28 @@ class ConflictError(Exception):
 class Api:
     """One method an operation."""
 
-    def __init__(self, controls: Controls, log: AuditLog, roster: Roster | None, refused: Counter[str]) -> None:
-        self._controls, self._log, self._roster, self._refused = controls, log, roster, refused
+    def __init__(
+        self,
+        controls: Controls,
+        configuration: Configuration,
+        log: AuditLog,
+        roster: Roster | None,
+        refused: Counter[str],
+    ) -> None:
+        self._controls, self._configuration = controls, configuration
+        self._log, self._roster, self._refused = log, roster, refused
 
     def status(self) -> Answer:
         states = Counter(str(member.state) for member in self._members())
         return StatusAnswer(proxy=self._controls.status(), volunteers=states, refused=self._refused)
 
+    def configuration(self) -> Answer:
+        terms = self._roster.terms if self._roster else Terms()
+        return ConfigurationAnswer(configuration=self._configuration, terms=terms)
+
     def policy(self) -> Answer:
         policy = self._controls.policy()
-        return PolicyAnswer(digest=policy.digest, policy=policy.model_dump(mode="json"))
+        return PolicyAnswer(digest=policy.digest, policy=policy.model_dump(mode="json", exclude_unset=True))
 
     def apply(self, text: bytes) -> Answer:
         before = self._controls.policy()

@@ -12,14 +12,17 @@ from shaper.onboarding.control.controls import Controls
 from shaper.onboarding.control.guard import HOSTS, guard
 from shaper.onboarding.control.operation import JSON, OPERATIONS, YAML, Operation, document
 from shaper.onboarding.roster import Roster
+from shaper.onboarding.worksheet import Configuration
 from shaper.policy.load import MAX_BYTES, PolicyError
 from shaper.policy.refused import RefusedError
 
 
 def make_control(
     controls: Controls,
+    configuration: Configuration,
     token: str,
     audit: AuditLog,
+    *,
     roster: Roster | None = None,
     count: Callable[[int], None] = lambda _status: None,
 ) -> Flask:
@@ -28,7 +31,7 @@ def make_control(
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BYTES, TRUSTED_HOSTS=HOSTS, PROVIDE_AUTOMATIC_OPTIONS=False, PROPAGATE_EXCEPTIONS=False
     )
-    api = Api(controls, audit, roster, guard(app, token, count))
+    api = Api(controls, configuration, audit, roster, guard(app, token, count))
     for operation in OPERATIONS:
         app.add_url_rule(
             operation.path, operation.name, _view(operation, getattr(api, operation.name)), methods=[operation.method]

@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from shaper import __version__
+from shaper.onboarding.budget import Terms
 from shaper.onboarding.control.audit import AuditEntry
 from shaper.onboarding.control.controls import Status, Underway
+from shaper.onboarding.worksheet import Configuration
 from shaper.policy.dry_run import Change
 from shaper.policy.model import Policy
 
@@ -44,6 +46,11 @@ class StatusAnswer(Answer):
 class PolicyAnswer(Answer):
     digest: str
     policy: dict[str, Any]
+
+
+class ConfigurationAnswer(Answer):
+    configuration: Configuration
+    terms: Terms
 
 
 class Applied(Answer):
@@ -123,6 +130,7 @@ class Operation:
 
 OPERATIONS = (
     Operation("GET", "/v1/status", "status", "The proxy and the study at a glance.", StatusAnswer),
+    Operation("GET", "/v1/configuration", "configuration", "What the proxy was started with.", ConfigurationAnswer),
     Operation("GET", "/v1/policy", "policy", "The policy in force, with its digest.", PolicyAnswer),
     Operation(
         "PUT", "/v1/policy", "apply", "Put a policy in force; transfers under way keep their verdict.", Applied,

@@ -8,6 +8,7 @@ from shaper.onboarding.control.audit import AuditLog
 from shaper.onboarding.control.controls import Controls
 from shaper.onboarding.roster import Roster
 from shaper.onboarding.site.server import Serving, serve
+from shaper.onboarding.worksheet import Configuration
 from shaper.policy.exposure import is_loopback
 from shaper.policy.load import MAX_BYTES
 from shaper.policy.refused import RefusedError
@@ -18,6 +19,7 @@ ROOM = 1024  # bytes beyond the largest policy, so that a larger one is refused 
 
 def serve_control(
     controls: Controls,
+    configuration: Configuration,
     listen: tuple[str, int],
     *,
     token: Path,
@@ -29,7 +31,7 @@ def serve_control(
     host, port = listen
     if not is_loopback(host):
         raise RefusedError(f"--control: {host}: others could reach it", "listen on 127.0.0.1 and reach it over ssh")
-    app = make_control(controls, private.ensure(token).hex(), audit, roster, count)
+    app = make_control(controls, configuration, private.ensure(token).hex(), audit, roster=roster, count=count)
     try:
         return serve(app, host, port, largest=MAX_BYTES + ROOM)
     except OSError as error:

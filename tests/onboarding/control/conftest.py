@@ -1,7 +1,7 @@
 """The control API over a lab that only remembers, with a real roster and a real audit log."""
 
 import pytest
-from remembering_proxy import TOKEN, RememberingProxy
+from remembering_proxy import CONFIGURATION, TOKEN, RememberingProxy
 
 from shaper.onboarding.control.app import make_control
 from shaper.onboarding.control.audit import AuditLog
@@ -29,7 +29,7 @@ def log(tmp_path):
 
 @pytest.fixture
 def app(lab, log, roster):
-    return make_control(lab, TOKEN, log, roster)
+    return make_control(lab, CONFIGURATION, TOKEN, log, roster=roster)
 
 
 @pytest.fixture

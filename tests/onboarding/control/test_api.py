@@ -1,7 +1,7 @@
 """The lab sees and changes the running proxy through the API, and every change is written down."""
 
 import pytest
-from remembering_proxy import TEXT, TOKEN, VIDEO, underway
+from remembering_proxy import CONFIGURATION, TEXT, TOKEN, VIDEO, underway
 
 from shaper.onboarding.control.app import make_control
 from shaper.onboarding.control.operation import OPERATIONS
@@ -21,6 +21,12 @@ def test_the_status_tells_of_proxy_volunteers_and_refusals(ask, roster):
     assert answer["proxy"]["phases"] == ["P0"]
     assert answer["volunteers"] == {"taking-part": 1, "invited": 1}
     assert answer["refused"] == {"404": 1}
+
+
+def test_the_configuration_is_shown_with_the_terms(ask, roster):
+    answer = ask("GET", "/v1/configuration").json
+    assert answer["configuration"]["contact"] == "lab@lab.example"
+    assert answer["terms"]["consent"] == roster.terms.consent
 
 
 def test_the_policy_is_shown_with_its_digest(ask, lab):
@@ -148,7 +154,7 @@ def test_changes_and_refusals_and_looks_at_people_are_in_the_audit_log(ask, lab)
 
 
 def test_without_volunteers_there_are_none(lab, log):
-    client = make_control(lab, TOKEN, log).test_client()
+    client = make_control(lab, CONFIGURATION, TOKEN, log).test_client()
     headers = {"Authorization": f"Bearer {TOKEN}", "Host": "127.0.0.1"}
     assert client.get("/v1/volunteers", headers=headers).json == {"volunteers": []}
     other = VIDEO.replace("study: study", "study: other")

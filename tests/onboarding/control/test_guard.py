@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from remembering_proxy import TOKEN, RememberingProxy
+from remembering_proxy import CONFIGURATION, TOKEN, RememberingProxy
 
 from shaper.onboarding.control.api import Api
 from shaper.onboarding.control.operation import OPERATIONS
@@ -68,7 +68,7 @@ def test_a_malformed_body_is_refused(ask, lab, body):
 @given(st.binary(max_size=100))
 def test_no_body_breaks_the_policy_operations(body):
     with pytest.raises(PolicyError):
-        Api(RememberingProxy(), None, None, {}).dry_run(body)
+        Api(RememberingProxy(), CONFIGURATION, None, None, {}).dry_run(body)
 
 
 def test_an_oversized_body_is_refused_before_it_is_read(ask, lab):

@@ -5,6 +5,7 @@ import socket
 import subprocess
 
 import pytest
+from remembering_proxy import CONFIGURATION
 
 from shaper.onboarding.control.serving import serve_control
 from shaper.policy.load import MAX_BYTES
@@ -13,7 +14,7 @@ from shaper.policy.refused import RefusedError
 
 @pytest.fixture
 def serving(lab, log, roster, tmp_path):
-    serving = serve_control(lab, ("127.0.0.1", 0), token=tmp_path / "token", audit=log, roster=roster)
+    serving = serve_control(lab, CONFIGURATION, ("127.0.0.1", 0), token=tmp_path / "token", audit=log, roster=roster)
     yield serving
     serving.close()
 
@@ -43,18 +44,18 @@ def test_the_tokens_file_is_its_owners_and_an_exposed_one_is_refused(serving, la
     assert token.stat().st_mode & 0o777 == 0o600
     token.chmod(0o644)
     with pytest.raises(RefusedError, match="others may use it"):
-        serve_control(lab, ("127.0.0.1", 0), token=token, audit=log)
+        serve_control(lab, CONFIGURATION, ("127.0.0.1", 0), token=token, audit=log)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "192.0.2.1", "lab.example"])
 def test_no_other_machine_is_listened_to(lab, log, tmp_path, host):
     with pytest.raises(RefusedError, match=r"others could reach it; listen on 127\.0\.0\.1"):
-        serve_control(lab, (host, 0), token=tmp_path / "token", audit=log)
+        serve_control(lab, CONFIGURATION, (host, 0), token=tmp_path / "token", audit=log)
 
 
 def test_a_port_in_use_is_refused_in_one_line(serving, lab, log, tmp_path):
     with pytest.raises(RefusedError, match="Address already in use; name another port"):
-        serve_control(lab, ("127.0.0.1", serving.port), token=tmp_path / "token", audit=log)
+        serve_control(lab, CONFIGURATION, ("127.0.0.1", serving.port), token=tmp_path / "token", audit=log)
 
 
 def test_a_body_that_is_too_large_is_refused_and_the_next_request_served(curl, tmp_path):
