@@ -39,9 +39,11 @@ def unshaped(rng, size, start, rate=LINE):
     """A path's own rate: rounds that grow, then wander."""
     reads, at, left, window = [], start, size, 14_600
     while left > 0:
-        at += 0.01 * rng.lognormal(0, 0.3)
-        left, taken = max(0, left - int(min(window, rate / 8 * 0.01))), min(left, window, int(rate / 8 * 0.01))
-        reads.append((at, taken))
+        for _ in range(int(min(window, rate / 8 * 0.01) / 1448)):
+            if left > 0:
+                reads.append((at, min(left, 1448)))
+                left, at = left - 1448, at + 1448 * 8 / rate * rng.lognormal(0, 0.3)
+        at += 0.004 * rng.lognormal(0, 0.3)
         window *= 2
     return reads
 

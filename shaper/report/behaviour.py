@@ -13,12 +13,13 @@ import numpy as np
 
 from shaper.report.flow import Flow
 from shaper.report.flows import Comparison, permutation_ks
+from shaper.report.pairs import Floats
 from shaper.report.panel import Panel
 from shaper.report.rate import converged_rate, window_rates
 from shaper.report.signature import LINE, Look, signature
 from shaper.report.wehe import WeheVerdict, wehe
 
-BUCKETS = 100  # of a flow, as Wehe cuts it
+BUCKETS = 100  # of a flow, as Wehe cuts it; fewer when there are fewer reads to fill them
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +82,16 @@ def _compare(control: Sequence[Flow], flows: Sequence[Flow]) -> Comparison:
     )
 
 
+def _buckets(flow: Flow, count: int) -> Floats:
+    return window_rates(flow.reads, (flow.duration - flow.reads[0][0]) / count, flow.duration)
+
+
 def _wehe(control: Sequence[Flow], flows: Sequence[Flow]) -> tuple[int, int]:
     """Apply Wehe's rule to the pairs of flows of one block."""
     partners = {flow.block: flow for flow in control}
     pairs = [(partners[flow.block], flow) for flow in flows if flow.block in partners]
     cut = [
-        [window_rates(flow.reads, (flow.duration - flow.reads[0][0]) / BUCKETS, flow.duration) for flow in pair]
+        [_buckets(flow, min(BUCKETS, *(len(one.reads) for one in pair))) for flow in pair]
         for pair in pairs
         if all(flow.duration > flow.reads[0][0] for flow in pair)
     ]

@@ -7,15 +7,16 @@ worth speaking of. Anything else is open, and is said to be: that no difference 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 from math import inf, log
 
 from shaper.measure.run import Conditions
 from shaper.report.comparison import Difference
 from shaper.report.distribution import Distribution
+from shaper.report.drawing import TIMES
 from shaper.report.ledger import Ledger
 
 ALIKE = log(1.1)  # a factor within a tenth either way is called alike
-TIMES = "\N{MULTIPLICATION SIGN}"
 SEVERAL = 0.1  # of the samples
 
 
@@ -25,6 +26,15 @@ class Support(StrEnum):
     SUPPORTED = "supported"
     OPEN = "not supported"
     LIMIT = "limit"
+
+
+class Direction(StrEnum):
+    """Which way an arm differs from the reference, as far as the data tell."""
+
+    UP = "up"
+    DOWN = "down"
+    ALIKE = "alike"
+    OPEN = "open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,91 +53,119 @@ def claims(
     ledgers: Sequence[Ledger],
 ) -> list[Claim]:
     """Return the claims, those that hold first, then those that do not, then the limits of all of them."""
-    about = [_about(difference) for difference in differences]
-    made = about + _limits(conditions, distributions, ledgers) + _always()
+    made = []
+    for _, alike in groupby(differences, key=lambda one: (one.panel, one.metric)):
+        same = sorted(alike, key=lambda one: list(Direction).index(direction(one)))
+        made += [_about(way, list(group)) for way, group in groupby(same, key=direction)]
+    made += _limits(conditions, distributions, ledgers)
     return sorted(made, key=lambda claim: list(Support).index(claim.support))
 
 
-def _about(found: Difference) -> Claim:
-    what = f"{found.label} of {found.panel} under {found.arm}"
-    figures = f"{amount(found)} {interval(found)}, {found.shift.pairs} pairs, p = {p_value(found.p_family)} after Holm"
-    if found.shift.censored:
-        figures += f", {found.shift.censored} of the pairs with an unfinished transfer"
+def direction(found: Difference) -> Direction:
+    """Say which way the arm differs."""
+    shift = found.shift
     if found.differs:
-        higher = found.shift.lower >= 0 if found.shift.lower != -inf else found.shift.estimate[0] > 0
-        word = ("longer" if higher else "shorter") if found.factor else ("higher" if higher else "lower")
-        return Claim(Support.SUPPORTED, f"{what} is {word} than under {found.reference}.", figures)
-    if found.factor and found.shift.lower > -ALIKE and found.shift.upper < ALIKE:
-        return Claim(Support.SUPPORTED, f"{what} is that under {found.reference}, within a tenth.", figures)
-    text = f"Whether {what} differs from that under {found.reference} is open."
-    if found.power is not None:
-        figures += f"; these pairs find a slowdown by a fifth with a power of {found.power:.2f}"
-        if found.power < 0.8:
-            needed = f"{found.pairs_needed} pairs" if found.pairs_needed else "more than a thousand pairs"
-            figures += f", 0.80 takes {needed}"
-    return Claim(Support.OPEN, text, figures)
+        middle = shift.lower if shift.lower > 0 else shift.upper if shift.upper < 0 else shift.estimate[0]
+        return Direction.UP if middle > 0 else Direction.DOWN
+    near = ALIKE if found.factor else 0.0
+    return Direction.ALIKE if -near <= shift.lower and shift.upper <= near else Direction.OPEN
+
+
+def _about(way: Direction, found: Sequence[Difference]) -> Claim:
+    """Say one thing of all arms that it is true of."""
+    first = found[0]
+    arms = _joined([f"{one.arm} ({amount(one)} {interval(one)})" for one in found])
+    subject = f"{str(first.panel).capitalize()}: {first.label}"
+    word = {Direction.UP: "longer" if first.factor else "more", Direction.DOWN: "shorter" if first.factor else "less"}
+    match way:
+        case Direction.UP | Direction.DOWN:
+            most = max(one.p_family for one in found)
+            text = f"{subject} is {word[way]} than under {first.reference} under {arms}."
+            return Claim(Support.SUPPORTED, text, f"{_pairs(found)}, {p_value(most)} after Holm")
+        case Direction.ALIKE:
+            within = "within a tenth" if first.factor else "in every block"
+            text = f"{subject} is the same as under {first.reference}, {within}, under {arms}."
+            return Claim(Support.SUPPORTED, text, _pairs(found))
+        case Direction.OPEN:
+            text = f"{subject}: whether it differs from {first.reference} is open under {arms}."
+            return Claim(Support.OPEN, text, "; ".join([_pairs(found), *filter(None, map(_power, found))]))
+
+
+def _pairs(found: Sequence[Difference]) -> str:
+    censored = max(one.shift.censored for one in found)
+    unfinished = f", of which {censored} with an unfinished transfer" if censored else ""
+    return f"{min(one.shift.pairs for one in found)} pairs{unfinished}"
+
+
+def _power(found: Difference) -> str:
+    """Say what the pairs could have found."""
+    if found.power is None:
+        return ""
+    could = f"under {found.arm} they find a slowdown by a fifth with a power of {found.power:.2f}"
+    if found.power >= 0.8:
+        return could
+    return f"{could}; for 0.80 it takes {found.pairs_needed or 'more than a thousand'}"
 
 
 def _limits(
     conditions: Sequence[Conditions], distributions: Sequence[Distribution], ledgers: Sequence[Ledger]
 ) -> list[Claim]:
+    """Return what bounds every claim: what is wrong with these data, and what no data of this kind can show."""
     made = []
     bare = sorted({arm.name for one in conditions for arm in one.arms if arm.policy and not arm.certificate})
     if bare:
-        text = f"No rate is certain under {', '.join(bare)}: no calibration certificate was in force."
-        made.append(Claim(Support.LIMIT, text, "run `shaper calibrate` first"))
+        text = f"No rate is certain under {_joined(bare)}: no calibration certificate was in force."
+        made.append((text, "`shaper calibrate` makes one"))
     if flagged := sum(ledger.flagged for ledger in ledgers):
         total = sum(ledger.transfers for ledger in ledgers)
-        text = "Some transfers were made out of tolerance or otherwise flagged by the proxy."
-        made.append(Claim(Support.LIMIT, text, f"{flagged} of {total}"))
+        made.append(
+            ("Some transfers were made out of tolerance, or flagged for another reason.", f"{flagged} of {total}")
+        )
     for one in distributions:
         if one.timeouts + one.errors > SEVERAL * one.begun:
-            text = f"Many of {one.panel} under {one.arm} never finished: their times are lower bounds."
-            figures = f"{one.timeouts} timeouts and {one.errors} errors of {one.begun}"
-            made.append(Claim(Support.LIMIT, text, figures))
+            text = f"{str(one.panel).capitalize()}, {one.arm}: many never finished, so their times are lower bounds."
+            made.append((text, f"{one.timeouts} timeouts and {one.errors} errors of {one.begun}"))
         if one.corrupt:
-            text = f"Some of {one.panel} under {one.arm} did not arrive as they were sent: their times mean nothing."
-            made.append(Claim(Support.LIMIT, text, f"{one.corrupt} of {one.begun} with another SHA-256"))
+            text = f"{str(one.panel).capitalize()}, {one.arm}: some bodies are not what was sent."
+            made.append((text, f"{one.corrupt} of {one.begun} with another SHA-256"))
     if unfinished := [one.name for one in conditions if one.ended is None]:
-        made.append(
-            Claim(Support.LIMIT, "A run was not finished: its last blocks may be incomplete.", ", ".join(unfinished))
-        )
+        made.append(("A run was not finished: its last block may lack an arm.", ", ".join(unfinished)))
     if len({one.plan for one in conditions}) > 1:
-        made.append(Claim(Support.LIMIT, "These runs follow different plans: what is pooled may not be alike.", ""))
-    return made
-
-
-def _always() -> list[Claim]:
-    """What no lab experiment of this kind supports."""
-    return [
-        Claim(
-            Support.LIMIT, "Nothing here says how a real network, a real client population or another machine behaves."
+        made.append(("The runs follow different plans: what is taken together here may not be alike.", ""))
+    made += [
+        (
+            "This is one laboratory: it does not show how a real network, other people or another machine would fare.",
+            "",
         ),
-        Claim(Support.LIMIT, "A look is not a cause: a slow line can look smooth, and a paced sender hides a policer."),
+        ("A look is not a cause: a slow line can look smooth, and a sender that paces itself hides a policer.", ""),
     ]
+    return [Claim(Support.LIMIT, text, figures) for text, figures in made]
 
 
 def amount(found: Difference) -> str:
-    """Return the estimate in words: a factor, or a difference with its sign."""
+    """Return the estimate in words: a factor, or a difference with sign and unit."""
     low, high = (found.natural(value) for value in found.shift.estimate)
-    sign = TIMES if found.factor else ""
+    sign, form = (TIMES, ".3g") if found.factor else ("", "+.3g")
+    unit = f" {found.unit}" if found.unit else ""
     if low == high:
-        return f"{sign}{low:.3g}" if found.factor else f"{low:+.3g}"
+        return f"{sign}{low:{form}}{unit}"
     if high == inf:
-        return f"at least {sign}{low:.3g}"
-    return f"{sign}{low:.3g} to {sign}{high:.3g}"
+        return f"at least {sign}{low:{form}}{unit}"
+    return f"{sign}{low:{form}} to {sign}{high:{form}}{unit}"
 
 
 def interval(found: Difference) -> str:
     """Return the interval in brackets; an end that the data do not reach is said to be open."""
     ends = (found.natural(value) for value in (found.shift.lower, found.shift.upper))
-    return (
-        "["
-        + ", ".join("open" if abs(end) == inf or (found.factor and end == 0) else f"{end:.3g}" for end in ends)
-        + "]"
-    )
+    shown = ["open" if abs(end) == inf or (found.factor and end == 0) else f"{end:.3g}" for end in ends]
+    return f"[{', '.join(shown)}]"
 
 
 def p_value(p: float) -> str:
     """Return a p-value in two digits, never as 0."""
-    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+
+
+def _joined(words: Sequence[str]) -> str:
+    """Join words as a sentence does."""
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]

@@ -12,7 +12,10 @@ from math import exp, log
 
 import duckdb
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from shaper.report.drawing import TIMES, WIDTH, arm_colour, light
 from shaper.report.metric import METRICS, Metric
 from shaper.report.pairs import Floats, Shift, shift
 from shaper.report.panel import Panel, panel
@@ -29,6 +32,7 @@ class Difference:
     metric: str
     label: str
     factor: bool
+    unit: str
     panel: Panel
     arm: str
     reference: str
@@ -106,6 +110,7 @@ def _difference(metric: Metric, shown: Panel, arm: str, reference: str, bounds: 
         metric=metric.name,
         label=metric.label,
         factor=metric.factor,
+        unit=metric.unit,
         panel=shown,
         arm=arm,
         reference=reference,
@@ -115,3 +120,31 @@ def _difference(metric: Metric, shown: Panel, arm: str, reference: str, bounds: 
         pairs_needed=pairs_needed(spread, SOUGHT) if planned else None,
         smallest=smallest_effect(spread, found.pairs) if planned else None,
     )
+
+
+def draw(found: Sequence[Difference], arms: Sequence[str]) -> Figure:
+    """Draw factors with their intervals, one row each; an interval without an end leaves the picture as an arrow."""
+    rows = [one for one in found if one.factor]
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.27 * len(rows)), layout="constrained")
+    plot = figure.subplots()
+    plot.axvline(1, color=light("ink"), linewidth=1)
+    ends = [one.natural(end) for one in rows for end in (*one.shift.estimate, one.shift.lower, one.shift.upper)]
+    known = [end for end in ends if 0 < end < float("inf")] or [1.0]
+    least, most = min(*known, 0.8) / 1.3, max(*known, 1.25) * 1.3
+    for row, one in enumerate(rows):
+        colour = arm_colour(arms, one.arm)
+        low, high = one.natural(one.shift.lower), one.natural(one.shift.upper)
+        plot.plot([max(low, least), min(high, most)], [-row, -row], color=colour, linewidth=2)
+        for end, mark in ((low, "<"), (high, ">")):
+            if not least <= end <= most:
+                plot.plot([least if mark == "<" else most], [-row], marker=mark, color=colour, clip_on=False)
+        middles = [min(max(one.natural(value), least), most) for value in one.shift.estimate]
+        filled = colour if one.differs else light("paper")
+        plot.plot(middles, [-row] * 2, color=colour, marker="o", markerfacecolor=filled, linestyle="", markersize=6)
+    plot.set(xscale="log", xlim=(least, most), ylim=(-len(rows) + 0.4, 0.6))
+    plot.set_yticks([-row for row in range(len(rows))], [f"{one.label}, {one.panel}, {one.arm}" for one in rows])
+    plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{TIMES}{value:g}"))
+    plot.xaxis.set_minor_formatter(NullFormatter())
+    plot.set_xlabel(f"times as long as under {rows[0].reference if rows else 'the reference'}")
+    plot.grid(visible=False, axis="y")
+    return figure

@@ -7,7 +7,7 @@ import duckdb
 import numpy as np
 from matplotlib.figure import Figure
 
-from shaper.report.drawing import WIDTH, arm_colour, arm_dashes, in_seconds, legend_below
+from shaper.report.drawing import WIDTH, arm_colour, arm_dashes, arm_width, in_seconds, legend_below, light
 
 MARKS = (5.0, 10.0, 30.0)
 STEP = 0.01  # times are counted in steps of a percent
@@ -53,16 +53,18 @@ def draw(found: Sequence[Completion], arms: Sequence[str]) -> Figure:
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     plot = figure.subplots()
     several = len({one.probe for one in found}) > 1
-    end = max([*MARKS[:2], *(one.seconds[-1] for one in found if one.seconds)]) * 1.3
+    begin = min((one.seconds[0] for one in found if one.seconds), default=1.0) / 1.5
+    end = 1.3 * max([MARKS[-1], *(one.seconds[-1] for one in found if one.seconds)])
     for one in found:
-        times, share = np.r_[one.seconds, end], 100 * np.r_[one.share, one.share[-1:] or 0]
+        times, share = np.r_[begin, one.seconds, end], 100 * np.r_[0, one.share, one.share[-1:] or 0]
         name = f"{one.arm} by {one.probe}" if several else one.arm
         colour, dashes = arm_colour(arms, one.arm), arm_dashes(arms, one.arm)
-        plot.step(times, share, where="post", color=colour, linestyle=dashes, label=name)
+        width = arm_width(arms, one.arm)
+        plot.step(times, share, where="post", color=colour, linestyle=dashes, linewidth=width, label=name)
     for mark in MARKS:
-        plot.axvline(mark, color="#59626d", linewidth=0.8, linestyle=(0, (1, 3)))
+        plot.axvline(mark, color=light("quiet"), linewidth=0.8, linestyle=(0, (1, 3)))
         plot.annotate(f"{mark:g} s", (mark, 101), ha="center", va="bottom", fontsize=9, annotation_clip=False)
-    plot.set(xscale="log", ylim=(-2, 102), xlim=(None, end))
+    plot.set(xscale="log", ylim=(-2, 102), xlim=(begin, end))
     plot.set_xlabel("time since navigation began")
     plot.set_ylabel("images complete, %")
     in_seconds("x", plot)

@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 from matplotlib.figure import Figure
 
-from shaper.report.drawing import arm_colour, arm_dashes, grid_of_panels, in_seconds, legend_below
+from shaper.report.drawing import arm_colour, arm_dashes, arm_width, grid_of_panels, in_seconds, legend_below
 from shaper.report.panel import Panel, in_order, panel
 
 STEP = 0.005  # times are counted in steps of half a percent, so that memory does not grow with samples
@@ -71,7 +71,8 @@ def draw(found: Sequence[Distribution], arms: Sequence[str]) -> Figure:
             times = np.r_[low, one.seconds, high]
             share = 100 * np.r_[0, one.share, one.share[-1] if one.share else 0]
             colour, dashes = arm_colour(arms, one.arm), arm_dashes(arms, one.arm)
-            plot.step(times, share, where="post", color=colour, linestyle=dashes, label=one.arm)
+            width = arm_width(arms, one.arm)
+            plot.step(times, share, where="post", color=colour, linestyle=dashes, linewidth=width, label=one.arm)
         plot.set(xscale="log", xlim=(low, high), ylim=(-2, 102))
         plot.set_xlabel("time since the request")
         in_seconds("x", plot)

@@ -34,6 +34,7 @@ PALETTE = {
     "arm-7": ("#00707a", "#4fd0d9"),
 }
 DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = ("-", (0, (6, 2)), (0, (2, 1)), (0, (6, 2, 1, 2)))
+TIMES = "\N{MULTIPLICATION SIGN}"
 WIDTH = 9.0  # inches: the page's column
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -68,6 +69,11 @@ def arm_colour(arms: Sequence[str], arm: str) -> str:
 def arm_dashes(arms: Sequence[str], arm: str) -> str | tuple[int, tuple[int, ...]]:
     """Return the dashes of an arm's line, so that arms are told apart without colour too."""
     return DASHES[list(arms).index(arm) % len(DASHES)]
+
+
+def arm_width(arms: Sequence[str], arm: str) -> float:
+    """Return the width of an arm's line: the reference is broad, so that it shows under one that covers it."""
+    return 3.4 if arm == arms[0] else 1.8
 
 
 @contextmanager

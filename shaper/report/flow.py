@@ -49,7 +49,9 @@ def flows(db: duckdb.DuckDBPyConnection, arms: Sequence[str], most: int = MOST) 
         [most],
     ).fetchall()
     made = [
-        Flow(panel(media, probe), arm, block, duration, complete, received, reads, manner, rate)
+        Flow(
+            panel(media, probe), arm, block, duration, complete, received, [(t, int(n)) for t, n in reads], manner, rate
+        )
         for media, probe, arm, block, duration, complete, received, reads, manner, rate in rows
     ]
     return sorted(made, key=lambda flow: (flow.panel, list(arms).index(flow.arm)))

@@ -16,6 +16,7 @@ class Metric:
     value: str
     pages: bool  # of page loads, else of single transfers
     factor: bool = True
+    unit: str = ""  # of a difference
 
     @property
     def bounds(self) -> tuple[str, str]:
@@ -32,12 +33,32 @@ METRICS = (
     Metric("interactive", "time to interactive", "browser.interactive", pages=True),
     Metric("lcp", "largest contentful paint", "browser.lcp", pages=True),
     Metric("video-join", "video join time", "browser.video_join", pages=True),
-    Metric("images-5s", "images complete at 5 s", "100 * browser.images_complete['5']", pages=True, factor=False),
-    Metric("images-10s", "images complete at 10 s", "100 * browser.images_complete['10']", pages=True, factor=False),
-    Metric("images-30s", "images complete at 30 s", "100 * browser.images_complete['30']", pages=True, factor=False),
-    Metric("rebuffering", "rebuffering", "browser.rebuffer", pages=True, factor=False),
+    Metric(
+        "images-5s",
+        "the share of images complete at 5 s",
+        "100 * browser.images_complete['5']",
+        pages=True,
+        factor=False,
+        unit="points",
+    ),
+    Metric(
+        "images-10s",
+        "the share of images complete at 10 s",
+        "100 * browser.images_complete['10']",
+        pages=True,
+        factor=False,
+        unit="points",
+    ),
+    Metric(
+        "images-30s",
+        "the share of images complete at 30 s",
+        "100 * browser.images_complete['30']",
+        pages=True,
+        factor=False,
+        unit="points",
+    ),
+    Metric("rebuffering", "rebuffering", "browser.rebuffer", pages=True, factor=False, unit="s"),
     Metric("switches", "bitrate switches", "browser.switches", pages=True, factor=False),
     Metric("time", "time to complete", "CASE WHEN outcome = 'complete' THEN duration END", pages=False),
     Metric("ttfb", "time to first byte", "ttfb", pages=False),
 )
-UNITS = {"images-5s": "points", "images-10s": "points", "images-30s": "points", "rebuffering": "s", "switches": ""}

@@ -6,6 +6,7 @@ stall is part of the rate. A transfer cut short by a timeout is silent up to tha
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -50,6 +51,8 @@ def fitting_width(span: float) -> float:
 def converged_rate(reads: Reads, end: float | None = None) -> Converged | None:
     """Return the median rate of the last half of the windows, and since when there was no change of level.
 
+    None when it cannot be told: too few windows, or windows shorter than the waits between reads.
+
     The median of the last half is how Xue et al. read a throttled rate off a replay (Throttling Twitter, IMC 2021);
     the change point is the split into two levels with the least squared error (Hinkley, Biometrika 57(1), 1970), kept
     when it lowers the Bayesian information criterion (Yao, Statistics & Probability Letters 6(3), 1988).
@@ -61,7 +64,8 @@ def converged_rate(reads: Reads, end: float | None = None) -> Converged | None:
         return None
     width = fitting_width(span)
     rates = window_rates(reads, width, end)
-    if rates.size < FEWEST:
+    longest_wait = max(later - earlier for (earlier, _), (later, _) in pairwise(reads))
+    if rates.size < FEWEST or (width < WINDOW and longest_wait > width):
         return None
     grain = 8 * float(np.median([size for _, size in reads])) / width
     change = change_point(rates, grain) or 0

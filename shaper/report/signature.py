@@ -1,10 +1,11 @@
 """What a series of read events looks like: unshaped, smooth, windowed, policed, or inconclusive.
 
-The words name the look, not the cause: a slow line drains as smoothly as a shaper. Beside the rate, three figures
+The words name the look, not the cause: a slow line drains as smoothly as a shaper. Beside the rate, four figures
 decide, each in seconds or a share so that it means the same at every rate:
 
     wander       how far reads come early and late of a straight line (the middle half of them)
     regularity   the share of bursts that keep the beat and the size of the median burst
+    opening      the first burst, in median bursts: a policer lets its whole bucket through first
     head start   seconds of the rate that came before the line began: a burst let through first
 
 A shaper delays each byte by its own share, so reads keep to the line. A window opens on the beat. A policer drops, so
@@ -41,7 +42,7 @@ class Look(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is measured of a series: rate in bit/s, times in seconds, regularity from 0 to 1, burst in bytes."""
+    """What is measured of a series: rate in bit/s, times in seconds, burst in bytes, the others without a unit."""
 
     rate: float
     span: float
@@ -49,14 +50,13 @@ class Figures:
     regularity: float
     beat: float
     burst: float
+    opening: float
     head_start: float
 
     @property
     def windowed(self) -> float:
-        """On the beat, and a head start that is no more than the beat's own."""
-        if self.beat < SLOWEST_TIMER or self.head_start > 1.25 * self.beat:
-            return 0.0
-        return self.regularity
+        """On the beat from the first burst on."""
+        return self.regularity if self.beat >= SLOWEST_TIMER and self.opening <= 1.5 else 0.0
 
     @property
     def policed(self) -> float:
@@ -119,7 +119,7 @@ def figures(reads: Reads) -> Figures:
     line = np.polyfit(times[half], sums[half], 1) if np.unique(times[half]).size > 1 else (sums[-1] / span, 0.0)
     rate, began = max(float(line[0]), 1e-3), float(line[1])
     late = times[quarter] - (sums[quarter] - sizes[quarter] / 2) / rate
-    regularity, beat, burst = _beat(times, sizes)
+    regularity, beat, burst, opening = _beat(times, sizes)
     return Figures(
         rate=8 * rate,
         span=span,
@@ -127,12 +127,13 @@ def figures(reads: Reads) -> Figures:
         regularity=regularity,
         beat=beat,
         burst=burst,
+        opening=opening,
         head_start=(rate * float(times[0]) + began) / rate,
     )
 
 
-def _beat(times: Floats, sizes: Floats) -> tuple[float, float, float]:
-    """Return how regular the bursts are, their interval and their size.
+def _beat(times: Floats, sizes: Floats) -> tuple[float, float, float, float]:
+    """Return how regular the bursts are, their interval, their size, and how much larger the first one is.
 
     Bursts are parted by waits of at least half the typical one: the wait such that half of the time goes by in longer.
     """
@@ -141,11 +142,12 @@ def _beat(times: Floats, sizes: Floats) -> tuple[float, float, float]:
     typical = longest[np.searchsorted(np.cumsum(longest), longest.sum() / 2)]
     begins = np.r_[0, np.flatnonzero(waits >= typical / 2) + 1]
     if begins.size < 4:
-        return 0.0, 0.0, 0.0
-    intervals, amounts = np.diff(times[begins])[1:], np.add.reduceat(sizes, begins)[1:-1]
+        return 0.0, 0.0, 0.0, 1.0
+    opening, *amounts = np.add.reduceat(sizes, begins)[:-1]  # the last may be cut short
+    intervals = np.diff(times[begins])[1:]
     beat, burst = float(np.median(intervals)), float(np.median(amounts))
-    kept = (np.abs(intervals - beat) <= beat / 10) & (np.abs(amounts - burst) <= burst / 5)
-    return float(np.mean(kept)), beat, burst
+    kept = (np.abs(intervals - beat) <= beat / 10) & (np.abs(np.asarray(amounts) - burst) <= burst / 5)
+    return float(np.mean(kept)), beat, burst, float(opening) / burst
 
 
 def _judge(seen: Figures) -> Signature:
@@ -166,4 +168,5 @@ def _judge(seen: Figures) -> Signature:
     if scores[best] < LEAST or scores[best] - scores[second] < MARGIN:
         between = f"{best} {scores[best]:.2f} against {second} {scores[second]:.2f}: {words[best]}"
         return Signature(Look.INCONCLUSIVE, seen.rate, between, seen)
-    return Signature(best, seen.rate, words[best], seen)
+    rate = 8 * seen.burst / seen.beat if best is Look.WINDOWED else seen.rate
+    return Signature(best, rate, words[best], seen)

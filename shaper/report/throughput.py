@@ -1,37 +1,40 @@
-"""Throughput against time, with the rate that was asked for as a line.
+"""Throughput against time, with the rate that was asked for.
 
-Time and rate are logarithmic, for a flow that nobody slows is over before a slowed one has begun. Each flow counts
-over the time in which it ran: the windows in which nothing came are zero, those after its end are left out.
+Above, single flows as the bytes that had come: a straight line is smooth, steps are windows, a leap and an uneven line
+are a policer. Below, the rate of all flows in equal windows, wide enough that the teeth of a second do not show. A
+window in which nothing came is zero; one that a flow did not live through is left out. A flow within one is a dot.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from shaper.report.drawing import (
+    WIDTH,
     arm_colour,
     arm_dashes,
     bitrate,
-    grid_of_panels,
-    in_seconds,
     legend_below,
     light,
 )
 from shaper.report.flow import Flow
-from shaper.report.pairs import Floats
 from shaper.report.panel import Panel, in_order
+from shaper.report.rate import WINDOW, Reads, window_rates
 
-WINDOWS = 64
-SHOWN = 0.1  # of the flows must still run for a window to be shown
+WINDOWS = 12  # at least, where flows last longer than a few seconds
+DRAWN = 6  # single flows of each arm
+SHOWN = 0.25  # of the flows must live through a window for it to be shown
 
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """Rates in bit/s over time: median, and the band that holds 80 % of the flows. `asked` is the configured rate."""
+    """Rates in bit/s in windows that end at `seconds`: the median, and the band that holds 80 % of the flows."""
 
     panel: Panel
     arm: str
@@ -40,56 +43,97 @@ class Throughput:
     low: tuple[float, ...]
     median: tuple[float, ...]
     high: tuple[float, ...]
+    goodput: float  # of the middle flow
+    duration: float  # of the middle flow
     asked: float | None
+    single: tuple[Reads, ...]
 
 
 def throughputs(flows: Sequence[Flow]) -> list[Throughput]:
-    """Take the flows of each media class, probe and arm together."""
-    return [_together(list(same)) for _, same in groupby(flows, key=lambda flow: (flow.panel, flow.arm))]
+    """Take the flows of each media class, probe and arm together, in windows that are one size in each panel."""
+    made = []
+    for _, of_panel in groupby(flows, key=lambda flow: flow.panel):
+        same = list(of_panel)
+        span = float(np.quantile([flow.duration for flow in same], 0.9))
+        width = max(span / 24, WINDOW if span >= 4 * WINDOW else span / WINDOWS)
+        made += [_together(list(of_arm), width) for _, of_arm in groupby(same, key=lambda flow: flow.arm)]
+    return made
 
 
-def _together(flows: list[Flow]) -> Throughput:
-    first = min(flow.reads[0][0] for flow in flows)
-    edges = np.geomspace(max(first, 1e-4), max(*(flow.duration for flow in flows), 2 * first), WINDOWS + 1)
-    rates = np.stack([_rates(flow, edges) for flow in flows])
-    running = np.mean(~np.isnan(rates), axis=0) >= SHOWN
-    low, median, high = (
-        tuple(map(float, series)) for series in np.nanquantile(rates[:, running], [0.1, 0.5, 0.9], axis=0)
-    )
+def _together(flows: list[Flow], width: float) -> Throughput:
+    rates = [window_rates(flow.reads, width, flow.duration) for flow in flows]
+    table = np.full((len(flows), max(map(len, rates), default=0)), np.nan)
+    for row, series in zip(table, rates, strict=True):
+        row[: series.size] = series
+    table = table[:, np.mean(~np.isnan(table), axis=0) >= SHOWN]
+    bands = np.nanquantile(table, [0.1, 0.5, 0.9], axis=0) if table.size else np.zeros((3, 0))
+    low, median, high = (tuple(map(float, series)) for series in bands)
+    start = float(np.median([flow.reads[0][0] for flow in flows]))
     asked = {flow.rate for flow in flows if flow.rate}
-    middles = tuple(map(float, np.sqrt(edges[1:] * edges[:-1])[running]))
-    one_asked = asked.pop() if len(asked) == 1 else None
-    return Throughput(flows[0].panel, flows[0].arm, len(flows), middles, low, median, high, one_asked)
-
-
-def _rates(flow: Flow, edges: Floats) -> Floats:
-    """Return the flow's rate in each window, over the part of the window in which it ran."""
-    times, sizes = np.asarray(flow.reads, dtype=float).T
-    ran = np.clip(flow.duration - edges[:-1], 0, np.diff(edges))
-    arrived = np.histogram(times, edges, weights=sizes)[0] * 8
-    return np.where(ran > 0.05 * np.diff(edges), arrived / np.maximum(ran, 1e-9), np.nan)
+    return Throughput(
+        panel=flows[0].panel,
+        arm=flows[0].arm,
+        flows=len(flows),
+        seconds=tuple(start + width * (step + 1) for step in range(len(median))),
+        low=low,
+        median=median,
+        high=high,
+        goodput=float(np.median([flow.goodput for flow in flows])),
+        duration=float(np.median([flow.duration for flow in flows])),
+        asked=asked.pop() if len(asked) == 1 else None,
+        single=tuple(flow.reads for flow in flows[:: max(1, len(flows) // DRAWN)][:DRAWN]),
+    )
 
 
 def draw(found: Sequence[Throughput], arms: Sequence[str]) -> Figure:
-    """Draw rates over time, one panel beside the other."""
+    """Draw one panel beside the other: bytes above, rates below."""
     panels = in_order(one.panel for one in found)
-    figure, axes = grid_of_panels(len(panels))
-    floor = min((rate for one in found for rate in one.median if rate > 0), default=1e3) / 4
-    for place, (shown, plot) in enumerate(zip(panels, axes, strict=False)):
-        plot.set_title(str(shown))
-        for one in (one for one in found if one.panel == shown):
-            colour = arm_colour(arms, one.arm)
-            low, median, high = (np.maximum(series, floor) for series in (one.low, one.median, one.high))
-            plot.fill_between(one.seconds, low, high, color=colour, alpha=0.15, linewidth=0)
-            plot.plot(one.seconds, median, color=colour, linestyle=arm_dashes(arms, one.arm), label=one.arm)
-        for asked in sorted({one.asked for one in found if one.panel == shown and one.asked}):
-            plot.axhline(asked, color=light("ink"), linewidth=1, linestyle=(0, (1, 2)), label="as configured")
-            plot.annotate(bitrate(asked), (0.01, asked), xycoords=("axes fraction", "data"), va="bottom", fontsize=9)
-        plot.set(xscale="log", yscale="log", ylim=(floor, None))
-        plot.set_xlabel("time since the request")
-        in_seconds("x", plot)
-        plot.yaxis.set_major_formatter(FuncFormatter(lambda value, _: bitrate(value)))
-        if place % 3 == 0:
-            plot.set_ylabel("throughput")
-    legend_below(figure, axes[: len(panels)])
+    figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
+    above, below = figure.subplots(2, len(panels), squeeze=False, sharex="col")
+    for shown, top, bottom in zip(panels, above, below, strict=True):
+        top.set_title(str(shown))
+        own = [one for one in found if one.panel == shown]
+        for one in own:
+            _draw_bytes(top, one, arms)
+            _draw_rates(bottom, one, arms)
+        for asked in sorted({one.asked for one in own if one.asked}):
+            _draw_asked(top, bottom, asked)
+        bottom.set(yscale="log", xlabel="seconds since the request")
+        bottom.yaxis.set_major_formatter(FuncFormatter(lambda value, _: bitrate(value)))
+    above[0].set_ylabel("received, kB")
+    below[0].set_ylabel("throughput")
+    legend_below(figure, [*above, *below])
     return figure
+
+
+def _draw_bytes(plot: Axes, one: Throughput, arms: Sequence[str]) -> None:
+    for reads in one.single:
+        times, sizes = np.asarray(reads, dtype=float).T
+        plot.step(
+            np.r_[0, times], np.r_[0, np.cumsum(sizes) / 1000], where="post", linewidth=0.9,
+            color=arm_colour(arms, one.arm), linestyle=arm_dashes(arms, one.arm),
+        )  # fmt: skip
+
+
+def _draw_rates(plot: Axes, one: Throughput, arms: Sequence[str]) -> None:
+    colour = arm_colour(arms, one.arm)
+    if len(one.median) < 2:
+        plot.plot(
+            [one.duration], [one.goodput], marker="o", linestyle="", color=colour, label=f"{one.arm} (whole flow)"
+        )
+        return
+    floor = max(one.median) / 100
+    times = np.r_[2 * one.seconds[0] - one.seconds[1], one.seconds]
+    low, median, high = (np.maximum(np.r_[series[0], series], floor) for series in (one.low, one.median, one.high))
+    plot.fill_between(times, low, high, step="pre", color=colour, alpha=0.15, linewidth=0)
+    plot.step(times, median, where="pre", color=colour, linestyle=arm_dashes(arms, one.arm), label=one.arm)
+
+
+def _draw_asked(top: Axes, bottom: Axes, asked: float) -> None:
+    ideal: dict[str, Any] = {"color": light("ink"), "linewidth": 1.0, "linestyle": (0, (1, 2))}
+    (left, right), (_, most) = top.get_xlim(), top.get_ylim()
+    end = min(right, most * 8000 / asked)
+    top.plot([0, end], [0, end * asked / 8000], **ideal)
+    top.set(xlim=(min(left, 0), right), ylim=(0, most))
+    bottom.axhline(asked, label="as configured", **ideal)
+    bottom.annotate(bitrate(asked), (0.99, asked), xycoords=("axes fraction", "data"), ha="right", va="bottom")
