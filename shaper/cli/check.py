@@ -52,9 +52,10 @@ def _asleep(policy: "Policy") -> Iterator[str]:
 
 
 def _unable(policy: "Policy") -> Iterator[str]:
-    from shaper.proxy.police import limits_to_police, unavailable  # noqa: PLC0415
+    from shaper.proxy.police import order_of  # noqa: PLC0415
+    from shaper.proxy.ruleset import unavailable  # noqa: PLC0415
 
-    if limits_to_police(policy) and (reason := unavailable()):
+    if any(map(order_of, policy.rules)) and (reason := unavailable()):
         yield f"manner police cannot run here: {reason}"
 
 
