@@ -44,6 +44,7 @@ class Pacer:
         "_start",
         "backlog",
         "quantum",
+        "wakes",
     )
 
     def __init__(
@@ -57,6 +58,8 @@ class Pacer:
         self._chain = tuple(chain)
         self.quantum = min((quantum(bucket.rate) for bucket in chain), default=0)
         self._most = min((quantum(bucket.rate) for bucket in chain[1:]), default=0)
+        self.wakes = min((bucket.rate for bucket in chain), default=0.0) / (self.quantum or 1)
+        """How often a second this transfer is woken while it has a backlog, with its quantum as it is by nature."""
         self._queue: deque[bytes] = deque()
         self._start = 0  # how much of the queue's head has left already
         self._free = free
@@ -66,11 +69,6 @@ class Pacer:
         self._stage = 0  # how many buckets have granted it
         self._due = 0.0  # when the last of them grants it
         self.backlog = 0
-
-    @property
-    def wakes(self) -> float:
-        """How often a second this transfer is woken while it has a backlog, with its quantum as it is by nature."""
-        return min((bucket.rate for bucket in self._chain), default=0.0) / (self.quantum or 1)
 
     def emptied(self) -> "Pacer":
         """Return a pacer without any bucket that takes over what is held here: the way out when a bucket fails."""

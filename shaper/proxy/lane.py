@@ -1,15 +1,19 @@
 """The short way from a layer to its socket, past the layers between.
 
-A wakeup through all layers costs about 200 microseconds, a write through the lane about 40: the connection's own
-framing object makes the frames, its own TLS object encrypts them, its own transport sends them, so that bytes sent
-through the layers and bytes sent through the lane keep their order. A lane exists only once every TLS layer is open.
+A wakeup through all layers costs about 200 microseconds, a write through the lane about 40: frames are made as the
+connection's framing layer makes them (HTTP/2 by its own state machine), its own TLS object encrypts them, its own
+transport sends them, so that bytes sent through the layers and bytes sent through the lane keep their order. A lane
+exists only once every TLS layer is open.
 """
 
 import asyncio
+from collections.abc import Callable
 
+from mitmproxy import http
 from mitmproxy.connection import Connection
-from mitmproxy.proxy import commands, layer
-from mitmproxy.proxy.layers.http import HttpEvent
+from mitmproxy.proxy import layer
+from mitmproxy.proxy.layers.http import Http2Client
+from mitmproxy.proxy.layers.http._http2 import Http2Connection
 from mitmproxy.proxy.layers.tls import TLSLayer
 from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.proxy.tunnel import TunnelState
@@ -67,6 +71,18 @@ def _drain(tls: SSL.Connection) -> bytes:
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def frames(framer: layer.Layer, event: HttpEvent) -> bytes:
-    """Return what the connection's framing layer would send for a message's event."""
-    return b"".join(cmd.data for cmd in framer.handle_event(event) if isinstance(cmd, commands.SendData))
+def framing(framer: layer.Layer, stream_id: int, message: http.Message) -> Callable[[bytes], bytes]:
+    """Return what turns bytes of a message's body into what its connection's framing layer would send for them."""
+    if isinstance(framer, Http2Connection):
+        connection = framer.h2_conn
+        stream_id = framer.our_stream_id.get(stream_id, stream_id) if isinstance(framer, Http2Client) else stream_id
+
+        def frame(data: bytes) -> bytes:
+            if framer.is_open_for_us(stream_id):
+                connection.send_data(stream_id, data)
+            return connection.data_to_send()
+
+        return frame
+    if "chunked" in message.headers.get("transfer-encoding", "").lower():
+        return lambda data: b"%x\r\n%s\r\n" % (len(data), data)
+    return lambda data: data

@@ -44,7 +44,7 @@ from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
 from shaper.proxy.facts import protocol, request_facts, response_facts
 from shaper.proxy.gate import WINDOW, Gate, framer_of, gate_for
-from shaper.proxy.lane import Lane, frames
+from shaper.proxy.lane import Lane, framing
 from shaper.proxy.passage import Passage
 from shaper.proxy.shaping import Shaping
 from shaper.proxy.visitor import Visitor
@@ -262,13 +262,15 @@ class ShapedStream(HttpStream):
         mark = marks(rate)
         if gate:
             gate.widen(WIDE if rate is None else max(0, mark.high - WINDOW))
-        kind = RequestData if up else ResponseData
+        message = self.flow.request if up else self.flow.response
+        assert message
+        frame = framing(framer, self.stream_id, message)
         passage.channel = Channel(
             live=passage.live,
             pacer=shaping.pacer(verdict, self._visitor, passage.live.direction, monotonic()),
             mark=mark,
             gate=gate,
-            send=lambda data: lane.write(frames(framer, kind(self.stream_id, data))),
+            send=lambda data: lane.write(frame(data)),
             is_full=_fullness(framer, lane, self.stream_id),
             on_drained=passage.ring,
             ticker=shaping.ticker,
