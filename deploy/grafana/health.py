@@ -131,9 +131,10 @@ def health() -> dashboard.Dashboard:
                     f'sum by (instance) (shaper_active_transfers{{{INSTANCE},shaped="false"}})',
                     "unslowed · {{instance}}",
                 ),
-                query(f"shaper_gated_origins{{{INSTANCE}}}", "origins held back · {{instance}}"),
+                query(f"shaper_gated_origins{{{INSTANCE}}}", "held back · {{instance}}"),
                 span=8,
                 bound=[(1000, "yellow")],
+                contrast=True,
             )
         )
         .with_panel(
@@ -193,12 +194,12 @@ def health() -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Fallbacks and journal errors",
-                "Traffic passed unshaped by fault, and journal lines lost or tried again, by reason.",
+                "Traffic passed unshaped, by fault or for a pinned certificate; journal lines lost and writes failed.",
                 "cps",
-                query(f"sum by (reason) (rate(shaper_fallbacks_total{{{INSTANCE}}}{RATE}))", "fallback: {{reason}}"),
-                query(
-                    f"sum by (reason) (rate(shaper_journal_errors_total{{{INSTANCE}}}{RATE}))", "journal: {{reason}}"
-                ),
+                query(f'sum(rate(shaper_fallbacks_total{{{INSTANCE},reason!="tls"}}{RATE}))', "passed unshaped"),
+                query(f'sum(rate(shaper_fallbacks_total{{{INSTANCE},reason="tls"}}{RATE}))', "pinned certificates"),
+                query(f'sum(rate(shaper_journal_errors_total{{{INSTANCE},reason!="write"}}{RATE}))', "lines lost"),
+                query(f'sum(rate(shaper_journal_errors_total{{{INSTANCE},reason="write"}}{RATE}))', "writes failed"),
                 span=8,
                 bound=[(0.001, "red")],
                 high=0.1,
@@ -212,6 +213,7 @@ def health() -> dashboard.Dashboard:
                 query(f"sum by (result) (increase(shaper_reloads_total{{{INSTANCE}}}[5m]))", "{{result}}"),
                 span=8,
                 bound=[(10, "yellow")],
+                high=2,
             )
         )
         .with_row(dashboard.Row("What passes"))
@@ -222,7 +224,7 @@ def health() -> dashboard.Dashboard:
                 "cps",
                 query(f"sum by (admission) (rate(shaper_connections_total{{{INSTANCE}}}{RATE}))", "{{admission}}"),
                 stacked=True,
-                span=8,
+                span=5,
             )
         )
         .with_panel(
@@ -232,7 +234,7 @@ def health() -> dashboard.Dashboard:
                 "Bps",
                 query(f"sum by (direction) (rate(shaper_tunnel_bytes_total{{{INSTANCE}}}{RATE}))", "{{direction}}"),
                 stacked=True,
-                span=8,
+                span=5,
             )
         )
         .with_panel(
@@ -245,7 +247,8 @@ def health() -> dashboard.Dashboard:
                     " * on (instance) group_left (version, mitmproxy, python) shaper_build_info"
                 },
                 hide=[],
-                span=8,
+                span=14,
+                height=8,
             )
         )
     )

@@ -2,6 +2,9 @@
 
 Units are Grafana's own names (s, bytes, Bps, percentunit, short, cps). A bound is a list of (from, colour); the part
 below the first is green. Panels show zero or nothing, never an error, while a proxy has no traffic.
+
+Where lines are compared, what the study does to people is in shades of orange and what it leaves alone in shades of
+blue, so that the eye needs no legend.
 """
 
 from grafana_foundation_sdk.builders import common, dashboard, heatmap, prometheus, stat, table, timeseries
@@ -12,6 +15,7 @@ from grafana_foundation_sdk.models import prometheus as p
 
 SOURCE = d.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GAP = 300_000  # ms: a line is drawn across shorter silences
+UNTOUCHED = r"/\b(control|direct|baseline|unslowed)\b|^(origin|receiving|client)$/"  # drawn in blue
 MINIMUM = "1m"  # four scrapes, so that a rate always has its two points
 
 type Bound = list[tuple[float, str]]
@@ -32,12 +36,6 @@ def thresholds(bound: Bound, below: str) -> dashboard.ThresholdsConfig:
     return dashboard.ThresholdsConfig().mode(d.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
-def _legend(calcs: list[str]) -> common.VizLegendOptions:
-    legend = common.VizLegendOptions().placement(c.LegendPlacement.BOTTOM).show_legend(True)
-    mode = c.LegendDisplayMode.TABLE if calcs else c.LegendDisplayMode.LIST
-    return legend.display_mode(mode).calcs(calcs)
-
-
 def series(
     title: str,
     description: str,
@@ -50,9 +48,12 @@ def series(
     stacked: bool = False,
     low: float | None = 0,
     high: float | None = None,
-    calcs: list[str] | None = None,
+    contrast: bool = False,
 ) -> timeseries.Panel:
-    """Lines over time, or filled and stacked; a bound is drawn dashed."""
+    """Lines over time, or filled and stacked; a bound is drawn dashed, `contrast` sets orange against blue."""
+    color = dashboard.FieldColor().mode(d.FieldColorModeId.PALETTE_CLASSIC)
+    if contrast:
+        color = color.mode(d.FieldColorModeId.SHADES).fixed_color("orange")
     scale = common.ScaleDistributionConfig().type(c.ScaleDistribution.LOG if log else c.ScaleDistribution.LINEAR)
     style = c.GraphThresholdsStyleMode.DASHED if bound else c.GraphThresholdsStyleMode.OFF
     panel = (
@@ -67,20 +68,28 @@ def series(
         .targets(list(queries))
         .thresholds(thresholds(bound or [], below))
         .thresholds_style(common.GraphThresholdsStyleConfig().mode(style))
-        .color_scheme(dashboard.FieldColor().mode(d.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .color_scheme(color)
         .scale_distribution(scale.log(10) if log else scale)
         .line_width(2)
         .fill_opacity(60 if stacked else 0)
         .stacking(common.StackingConfig().mode(c.StackingMode.NORMAL if stacked else c.StackingMode.NONE).group("A"))
         .show_points(c.VisibilityMode.AUTO)
         .span_nulls(GAP)
-        .legend(_legend(calcs or []))
+        .legend(
+            common.VizLegendOptions()
+            .placement(c.LegendPlacement.BOTTOM)
+            .display_mode(c.LegendDisplayMode.LIST)
+            .show_legend(True)
+        )
         .tooltip(common.VizTooltipOptions().mode(c.TooltipDisplayMode.MULTI).sort(c.SortOrder.DESCENDING))
     )
     if low is not None and not log:
         panel = panel.axis_soft_min(low)
     if high is not None:
         panel = panel.axis_soft_max(high)
+    if contrast:
+        blue = d.DynamicConfigValue(id_val="color", value={"mode": "shades", "fixedColor": "blue"})
+        panel = panel.override_by_regexp(UNTOUCHED, [blue])
     return panel
 
 
@@ -161,6 +170,7 @@ def rows(
     *,
     hide: list[str],
     span: int = 24,
+    height: int = 9,
     bound: Bound | None = None,
     below: str = "green",
 ) -> table.Panel:
@@ -175,7 +185,7 @@ def rows(
         .datasource(SOURCE)
         .unit(unit)
         .span(span)
-        .height(8)
+        .height(height)
         .targets(targets)
         .thresholds(thresholds(bound or [], below))
         .transformations(

@@ -1,13 +1,15 @@
 """The Study dashboard: whether it is slowed as configured, what people wait for, and what else is harmed."""
 
 from board import INSTANCE, SELECTED, board
-from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.builders import dashboard, timeseries
 from panels import Bound, heat, number, query, rows, series
 
 RATE = "[$__rate_interval]"
 OTHER = f'{INSTANCE},media="other",arm=~"$arm"'
 TOLERANCE: Bound = [(0.98, "green"), (1.02, "red")]
 SLOW: Bound = [(1, "yellow"), (10, "red")]
+PROMPT: Bound = [(0.5, "yellow"), (1, "red")]
+TTFB, DURATION = "shaper_response_ttfb_seconds", "shaper_response_duration_seconds"
 
 
 def mean(metric: str, labels: str, by: str, window: str = RATE) -> str:
@@ -26,6 +28,25 @@ def buckets(metric: str, labels: str) -> str:
     return f"sum by (le) (increase({metric}_bucket{{{labels}}}{RATE}))"
 
 
+def wait(title: str, metric: str, media: str, *, bound: Bound) -> timeseries.Panel:
+    """How long half, nine of ten and 99 of 100 responses of a medium take at most, arm beside arm."""
+    labels = f'{SELECTED},media="{media}",side="client"'
+    to = "first body byte" if metric == TTFB else "last byte"
+    return series(
+        title,
+        f"Time from request to {to} at the client: p50, p90 and p99 of each arm. Read within 10 %; logarithmic.",
+        "s",
+        *(
+            query(quantile(q, metric, labels, "arm"), f"p{q * 100:.0f} {{{{arm}}}}", exemplars=True)
+            for q in (0.5, 0.9, 0.99)
+        ),
+        span=6,
+        log=True,
+        bound=bound,
+        contrast=True,
+    )
+
+
 def within(low: str, high: str, window: str) -> str:
     """The share of paced transfers between two bounds of the rate ratio."""
 
@@ -37,9 +58,8 @@ def within(low: str, high: str, window: str) -> str:
 
 def study() -> dashboard.Dashboard:
     client = f'{SELECTED},side="client"'
-    duration, ttfb = "shaper_response_duration_seconds", "shaper_response_ttfb_seconds"
     bytes_passed = f"shaper_response_bytes_total{{{SELECTED}"
-    result = (
+    return (
         board("shaper-study", "shaper: Study", "What the study does to people's traffic, and whether it does it right.")
         .with_row(dashboard.Row("In five seconds"))
         .with_panel(
@@ -84,7 +104,6 @@ def study() -> dashboard.Dashboard:
                 f'sum(increase(shaper_responses_total{{{SELECTED},reason="matched"}}[$__range]))',
                 bound=[(1, "blue")],
                 below="text",
-                decimals=0,
             )
         )
         .with_panel(
@@ -100,14 +119,14 @@ def study() -> dashboard.Dashboard:
         )
         .with_panel(
             number(
-                "Delay added to everything else",
+                "Delay added elsewhere",
                 "Collateral: mean first-byte time at the client less that from the origin, over text, scripts and all"
                 " that is no image, video or audio.",
                 "s",
-                f'sum(rate({ttfb}_sum{{{OTHER},side="client"}}[$__range]))'
-                f' / sum(rate({ttfb}_count{{{OTHER},side="client"}}[$__range]))'
-                f' - sum(rate({ttfb}_sum{{{OTHER},side="origin"}}[$__range]))'
-                f' / sum(rate({ttfb}_count{{{OTHER},side="origin"}}[$__range]))',
+                f'sum(rate({TTFB}_sum{{{OTHER},side="client"}}[$__range]))'
+                f' / sum(rate({TTFB}_count{{{OTHER},side="client"}}[$__range]))'
+                f' - sum(rate({TTFB}_sum{{{OTHER},side="origin"}}[$__range]))'
+                f' / sum(rate({TTFB}_count{{{OTHER},side="origin"}}[$__range]))',
                 bound=[(0.02, "yellow"), (0.05, "red")],
                 decimals=1,
             )
@@ -138,50 +157,56 @@ def study() -> dashboard.Dashboard:
                 buckets("shaper_rate_ratio", SELECTED),
             )
         )
-        .with_row(dashboard.Row("How long people wait"))
-    )
-    for q, share in ((0.5, "half"), (0.9, "nine of ten"), (0.99, "99 of 100")):
-        result = result.with_panel(
+        .with_row(dashboard.Row("How long people wait: images and video"))
+        .with_panel(wait("Images: completion", DURATION, "image", bound=SLOW))
+        .with_panel(wait("Images: first byte", TTFB, "image", bound=PROMPT))
+        .with_panel(wait("Video: completion", DURATION, "video", bound=SLOW))
+        .with_panel(wait("Video: first byte", TTFB, "video", bound=PROMPT))
+        .with_row(dashboard.Row("Collateral: everything else, which must not be slowed"))
+        .with_panel(wait("Everything else: completion", DURATION, "other", bound=PROMPT))
+        .with_panel(wait("Everything else: first byte", TTFB, "other", bound=PROMPT))
+        .with_panel(
             series(
-                f"Completion p{q * 100:.0f}",
-                f"Time from request to last byte at the client that {share} responses stay within, by media and arm."
-                " Read within 10 %; logarithmic.",
+                "Everything else: delay added",
+                "First byte at the client less first byte from the origin: the mean of each arm, on the worst proxy.",
                 "s",
-                query(quantile(q, duration, client, "media, arm"), "{{media}} · {{arm}}", exemplars=True),
-                span=8,
-                log=True,
-                bound=SLOW,
+                query(f"max by (arm) (shaper:added_ttfb_seconds:mean_5m{{{OTHER}}})", "mean {{arm}}"),
+                span=6,
+                bound=[(0.02, "yellow"), (0.05, "red")],
+                contrast=True,
             )
         )
-    for q, share in ((0.5, "half"), (0.9, "nine of ten"), (0.99, "99 of 100")):
-        result = result.with_panel(
+        .with_panel(
             series(
-                f"First byte p{q * 100:.0f}",
-                f"Time from request to first body byte at the client that {share} responses stay within, by media and"
-                " arm. Read within 10 %; logarithmic.",
-                "s",
-                query(quantile(q, ttfb, client, "media, arm"), "{{media}} · {{arm}}", exemplars=True),
-                span=8,
-                log=True,
-                bound=SLOW,
+                "Everything else: held by the shaper",
+                "Seconds a second for which the shaper held back what no rule slows. Must be 0.",
+                "none",
+                query(
+                    f'sum by (arm) (rate(shaper_transfer_wait_seconds_total{{{OTHER},wait="shaper"}}{RATE}))',
+                    "held {{arm}}",
+                ),
+                span=6,
+                bound=[(0.001, "red")],
+                high=0.01,
+                contrast=True,
             )
         )
-    return (
-        result.with_panel(
+        .with_row(dashboard.Row("Every response"))
+        .with_panel(
             heat(
-                "Completion of images and video, arm $arm",
+                "Images and video: completion, $arm",
                 "Time from request to last byte at the client. Slowing lifts the cloud; control stays where it was.",
                 "s",
-                buckets(duration, f'{INSTANCE},media=~"image|video",rule=~"$rule",arm=~"$arm",side="client"'),
+                buckets(DURATION, f'{INSTANCE},media=~"image|video",rule=~"$rule",arm=~"$arm",side="client"'),
                 repeat="arm",
             )
         )
         .with_panel(
             heat(
-                "First byte of everything, arm $arm",
+                "Everything: first byte, $arm",
                 "Time from request to first body byte at the client.",
                 "s",
-                buckets(ttfb, client),
+                buckets(TTFB, client),
                 repeat="arm",
             )
         )
@@ -195,6 +220,7 @@ def study() -> dashboard.Dashboard:
                 query(f"sum by (wait) (rate(shaper_transfer_wait_seconds_total{{{SELECTED}}}{RATE}))", "{{wait}}"),
                 stacked=True,
                 span=8,
+                contrast=True,
             )
         )
         .with_panel(
@@ -230,6 +256,7 @@ def study() -> dashboard.Dashboard:
                 query(f'sum by (media) (rate({bytes_passed},shaped="false"}}{RATE}))', "{{media}} · unslowed"),
                 stacked=True,
                 span=8,
+                contrast=True,
             )
         )
         .with_panel(
@@ -254,46 +281,10 @@ def study() -> dashboard.Dashboard:
                 ),
                 span=8,
                 bound=[(0.1, "yellow"), (0.25, "red")],
+                contrast=True,
             )
         )
-        .with_row(dashboard.Row("Collateral: what must not be slowed"))
-        .with_panel(
-            series(
-                "Everything else: first byte p50 and p99",
-                "Text, scripts and all else, arm beside arm. The arms should lie on one another.",
-                "s",
-                query(quantile(0.5, ttfb, f'{OTHER},side="client"', "arm"), "p50 · {{arm}}", exemplars=True),
-                query(quantile(0.99, ttfb, f'{OTHER},side="client"', "arm"), "p99 · {{arm}}", exemplars=True),
-                span=8,
-                log=True,
-                bound=[(0.5, "yellow"), (1, "red")],
-            )
-        )
-        .with_panel(
-            series(
-                "Everything else: delay added by the proxy",
-                "First byte at the client less first byte from the origin: the mean, and the difference of the p99s.",
-                "s",
-                query(f"shaper:added_ttfb_seconds:mean_5m{{{OTHER}}}", "mean · {{arm}} {{instance}}"),
-                query(f"shaper:added_ttfb_seconds:p99_5m{{{OTHER}}}", "p99 · {{arm}} {{instance}}"),
-                span=8,
-                low=None,
-                bound=[(0.02, "yellow"), (0.05, "red")],
-            )
-        )
-        .with_panel(
-            series(
-                "Everything else: held by the shaper",
-                "Seconds a second for which the shaper held back what no rule slows. Must be 0.",
-                "none",
-                query(
-                    f'sum by (arm) (rate(shaper_transfer_wait_seconds_total{{{OTHER},wait="shaper"}}{RATE}))', "{{arm}}"
-                ),
-                span=8,
-                bound=[(0.001, "red")],
-                high=0.01,
-            )
-        )
+        .with_row(dashboard.Row("In figures"))
         .with_panel(
             rows(
                 "Completion over the last five minutes",

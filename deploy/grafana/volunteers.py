@@ -66,8 +66,6 @@ def volunteers() -> dashboard.Dashboard:
                 "People joined, active and about to end.",
                 "short",
                 query(f"sum by (state) (shaper_volunteers{{{INSTANCE}}})", "{{state}}"),
-                bound=[(1, "green")],
-                below="text",
             )
         )
         .with_panel(
@@ -77,6 +75,7 @@ def volunteers() -> dashboard.Dashboard:
                 "short",
                 query(f"sum by (arm) (shaper_volunteers_assigned{{{INSTANCE}}})", "{{arm}}"),
                 stacked=True,
+                contrast=True,
             )
         )
         .with_row(dashboard.Row("Left alone"))
@@ -98,6 +97,7 @@ def volunteers() -> dashboard.Dashboard:
                 "cps",
                 query(f'sum(rate(shaper_fallbacks_total{{{INSTANCE},reason="tls"}}{RATE}))', "tunnelled"),
                 bound=[(0.1, "yellow"), (1, "red")],
+                high=1,
             )
         )
     )

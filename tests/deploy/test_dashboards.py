@@ -106,3 +106,18 @@ def test_provisioning_names_the_folder_and_a_source_that_keeps_the_scrape_interv
     assert source["jsonData"]["timeInterval"] == interval
     (provider,) = yaml.safe_load((folder / "dashboards/shaper.yml").read_text())["providers"]
     assert provider["options"]["path"].endswith("/dashboards")
+
+
+def test_each_picture_of_the_page_exists_in_light_and_dark_and_is_small():
+    page = (ROOT / "docs/dashboards.md").read_text()
+    pictures = set(re.findall(r'(?:src|srcset)="(img/[\w-]+\.png)"', page))
+    shown = {path.name for path in (ROOT / "docs").glob("img/*-light.png")}
+    assert {Path(picture).name for picture in pictures if "-light" in picture} <= shown
+    assert {picture.replace("-light", "-dark") for picture in pictures if "-light" in picture} <= pictures
+    assert all(0 < (ROOT / "docs" / picture).stat().st_size < 150_000 for picture in pictures)
+
+
+def test_the_lock_of_the_drawing_parts_names_no_registry():
+    lock = (ROOT / "deploy/grafana/render/package-lock.json").read_text()
+    assert '"integrity": "sha512-' in lock
+    assert '"resolved"' not in lock
