@@ -15,9 +15,7 @@ from statistics import median
 from scipy.stats import rankdata
 
 from shaper.measure.run import Run
-from shaper.report.signature import Look, signature
-
-TRUTH = {"none": Look.UNSHAPED, "smooth": Look.SMOOTH, "window": Look.WINDOWED, "police": Look.POLICED}
+from shaper.report.signature import LOOKS, Look, signature
 
 
 def judged(run):
@@ -61,18 +59,18 @@ def main():
     flows = [one for run in asked.runs for one in judged(Run.open(run))]
     matrix = Counter((manner, rate or 0, found.look) for manner, rate, found in flows)
     print(f"{len(flows)} flows\n\n{'truth':<22}" + "".join(f"{look:>14}" for look in Look))
-    for manner in TRUTH:
+    for manner in LOOKS:
         for rate in sorted({rate for kind, rate, _ in matrix if kind == manner}):
             name = f"{manner} {rate / 1000:g} kbit/s" if rate else manner
             print(f"{name:<22}" + "".join(f"{matrix[manner, rate, look]:>14}" for look in Look))
-    right = sum(count for (manner, _, look), count in matrix.items() if TRUTH[manner] is look)
+    right = sum(count for (manner, _, look), count in matrix.items() if LOOKS[manner] is look)
     unsure = sum(count for (_, _, look), count in matrix.items() if look is Look.INCONCLUSIVE)
     print(f"\nright {right / len(flows):.0%}, inconclusive {unsure / len(flows):.0%}, "
           f"wrong {1 - (right + unsure) / len(flows):.0%}\n")  # fmt: skip
     told = [(manner, found.figures) for manner, _, found in flows if found.figures]
     curves = {}
     for manner in ("smooth", "window", "police"):
-        scores = [getattr(seen, TRUTH[manner]) for _, seen in told]
+        scores = [getattr(seen, LOOKS[manner]) for _, seen in told]
         curves[manner], area = roc(scores, [kind == manner for kind, _ in told])
         if area is not None:
             print(f"area under ROC, {manner}: {area:.3f} over {len(told)} flows")

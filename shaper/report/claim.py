@@ -74,20 +74,20 @@ def direction(found: Difference) -> Direction:
 def _about(way: Direction, found: Sequence[Difference]) -> Claim:
     """Say one thing of all arms that it is true of."""
     first = found[0]
-    arms = _joined([f"{one.arm} ({amount(one)} {interval(one)})" for one in found])
+    arms = joined([f"{one.arm} ({amount(one)} {interval(one)})" for one in found])
     subject = f"{str(first.panel).capitalize()}: {first.label}"
     word = {Direction.UP: "longer" if first.factor else "more", Direction.DOWN: "shorter" if first.factor else "less"}
     match way:
         case Direction.UP | Direction.DOWN:
             most = max(one.p_family for one in found)
-            text = f"{subject} is {word[way]} than under {first.reference} under {arms}."
+            text = f"{subject} is {word[way]} under {arms} than under {first.reference}."
             return Claim(Support.SUPPORTED, text, f"{_pairs(found)}, {p_value(most)} after Holm")
         case Direction.ALIKE:
-            within = "within a tenth" if first.factor else "in every block"
-            text = f"{subject} is the same as under {first.reference}, {within}, under {arms}."
+            within = ", within a tenth" if first.factor else ""
+            text = f"{subject} is the same under {arms} as under {first.reference}{within}."
             return Claim(Support.SUPPORTED, text, _pairs(found))
         case Direction.OPEN:
-            text = f"{subject}: whether it differs from {first.reference} is open under {arms}."
+            text = f"{subject}: whether it differs under {arms} from {first.reference} is open."
             return Claim(Support.OPEN, text, "; ".join([_pairs(found), *filter(None, map(_power, found))]))
 
 
@@ -114,7 +114,7 @@ def _limits(
     made = []
     bare = sorted({arm.name for one in conditions for arm in one.arms if arm.policy and not arm.certificate})
     if bare:
-        text = f"No rate is certain under {_joined(bare)}: no calibration certificate was in force."
+        text = f"No rate is certain under {joined(bare)}: no calibration certificate was in force."
         made.append((text, "`shaper calibrate` makes one"))
     if flagged := sum(ledger.flagged for ledger in ledgers):
         total = sum(ledger.transfers for ledger in ledgers)
@@ -166,6 +166,6 @@ def p_value(p: float) -> str:
     return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
 
 
-def _joined(words: Sequence[str]) -> str:
+def joined(words: Sequence[str]) -> str:
     """Join words as a sentence does."""
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]

@@ -18,6 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from shaper.policy.units import format_duration, format_rate
+
 # name: (light, dark)
 PALETTE = {
     "paper": ("#fefefe", "#12161b"),
@@ -112,17 +114,12 @@ def in_seconds(axis: str, axes: Axes) -> None:
 
 def seconds(value: float) -> str:
     """Return a time with its unit, in three digits."""
-    if value < 1:
-        return f"{value * 1000:.3g} ms"
-    return f"{value:.3g} s"
+    return format_duration(float(value), 3)
 
 
 def bitrate(value: float) -> str:
     """Return a rate with its unit, in three digits."""
-    for size, unit in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
-        if value >= 0.9995 * size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value:.3g} bit/s"
+    return format_rate(float(value), 3)
 
 
 def adapting_svg(figure: Figure, name: str, title: str, description: str) -> str:

@@ -35,7 +35,7 @@ METRICS = (
     Metric("video-join", "video join time", "browser.video_join", pages=True),
     Metric(
         "images-5s",
-        "the share of images complete at 5 s",
+        "share of images complete at 5 s",
         "100 * browser.images_complete['5']",
         pages=True,
         factor=False,
@@ -43,7 +43,7 @@ METRICS = (
     ),
     Metric(
         "images-10s",
-        "the share of images complete at 10 s",
+        "share of images complete at 10 s",
         "100 * browser.images_complete['10']",
         pages=True,
         factor=False,
@@ -51,7 +51,7 @@ METRICS = (
     ),
     Metric(
         "images-30s",
-        "the share of images complete at 30 s",
+        "share of images complete at 30 s",
         "100 * browser.images_complete['30']",
         pages=True,
         factor=False,

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from shaper.report import comparison, completion, distribution, ledger, throughput, waterfall
+from shaper.report.claim import joined
 from shaper.report.drawing import TIMES, adapting_svg, palette_css
 from shaper.report.study import Study
 from shaper.report.table import Table
@@ -95,12 +96,12 @@ def page(study: Study, tables: dict[str, Table], pictures: dict[str, str]) -> st
 
 def summary(study: Study) -> str:
     """Say in a few lines what was done."""
-    others = ", ".join(study.arms[1:]) or "nothing"
+    others = joined(study.arms[1:]) if study.arms[1:] else "nothing"
     begun = sum(one.begun for one in study.distributions)
     timeouts, errors = (sum(getattr(one, kind) for one in study.distributions) for kind in ("timeouts", "errors"))
     corrupt = sum(one.corrupt for one in study.distributions)
     return (
-        f"{others} against {study.reference}, in {study.blocks} blocks, back to back and in random order. "
+        f"Compared with {study.reference}: {others}, in {study.blocks} blocks, back to back and in random order. "
         f"{begun} samples: {timeouts} timed out, {errors} failed, "
         + (f"{corrupt} arrived with another hash." if corrupt else "none that was checked arrived with another hash.")
     )

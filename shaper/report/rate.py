@@ -26,9 +26,6 @@ class Converged:
     since: float
     steady: bool  # no change of level within the last half
 
-    def __str__(self) -> str:
-        return f"{self.rate / 1000:.4g} kbit/s since {self.since:.1f} s" + ("" if self.steady else ", still changing")
-
 
 def window_rates(reads: Reads, width: float, end: float | None = None) -> Floats:
     """Return the rates in bit/s of whole windows from the first read up to `end` (the last read unless given)."""

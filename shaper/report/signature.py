@@ -18,6 +18,7 @@ from math import exp, log2
 
 import numpy as np
 
+from shaper.policy.units import format_rate
 from shaper.report.pairs import Floats
 from shaper.report.rate import Reads
 
@@ -38,6 +39,9 @@ class Look(StrEnum):
     WINDOWED = "windowed"
     POLICED = "policed"
     INCONCLUSIVE = "inconclusive"
+
+
+LOOKS = {"none": Look.UNSHAPED, "smooth": Look.SMOOTH, "window": Look.WINDOWED, "police": Look.POLICED}  # of a manner
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class Signature:
     figures: Figures | None = None
 
     def __str__(self) -> str:
-        rate = f" at {self.rate / 1000:.4g} kbit/s" if self.rate else ""
+        rate = f" at {format_rate(self.rate, 3)}" if self.rate else ""
         return f"{self.look}{rate}: {self.evidence}"
 
 
@@ -109,6 +113,15 @@ def signature(reads: Reads, line: float = LINE) -> Signature:
     if seen.rate >= line / 2:
         return Signature(Look.UNSHAPED, seen.rate, "at least half of what the line gives", seen)
     return _judge(seen)
+
+
+def judge(reads: Reads, rate: float | None, line: float = LINE) -> Signature:
+    """Say what a transfer looks like of which there are reads, or no more than a rate."""
+    if reads or rate is None:
+        return signature(reads, line)
+    if rate >= line / 2:
+        return Signature(Look.UNSHAPED, rate, "at least half of what the line gives")
+    return Signature(Look.INCONCLUSIVE, rate, "slower than the line, and without read events nothing says how")
 
 
 def figures(reads: Reads) -> Figures:

@@ -66,7 +66,7 @@ def _differences(study: Study) -> Table:
         effect = f"{found.effect[0]:+.2f}" + (f" to {found.effect[1]:+.2f}" if found.censored else "")
         shown.append((
             one.label, str(one.panel), one.arm, amount(one), interval(one),
-            p_value(found.p)[2:], p_value(one.p_family)[2:],
+            _bare(found.p), _bare(one.p_family),
             effect, str(found.pairs), str(found.censored),
             "" if one.power is None else f"{one.power:.2f}",
             "" if one.power is None else str(one.pairs_needed or "> 1000"),
@@ -77,7 +77,7 @@ def _differences(study: Study) -> Table:
         f"Paired differences from {study.reference}: Hodges-Lehmann estimate and interval, Wilcoxon's signed-rank test",
         columns,
         tuple(rows),
-        ("figure", "what", "arm", "estimate", "95 %", "p", "p, Holm", "effect", "pairs", "unfinished",
+        ("measure", "what", "arm", "estimate", "95 %", "p", "p, Holm", "effect", "pairs", "unfinished",
          "power, a fifth", "pairs for 0.8", "smallest found"),
         tuple(shown),
     )  # fmt: skip
@@ -185,6 +185,12 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f} %"
 
 
+def _bare(p: float) -> str:
+    return p_value(p).removeprefix("p ").removeprefix("= ")
+
+
 def _spread(values: Sequence[float]) -> str:
     low, middle, high = map(bitrate, values)
+    if low.split()[1] == middle.split()[1]:
+        low = low.split()[0]
     return f"{middle} ({low} to {high})"

@@ -7,7 +7,7 @@ import synthetic_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shaper.report.signature import Look, figures, signature
+from shaper.report.signature import LOOKS, Look, figures, signature
 
 SEEDS = range(20)
 
@@ -87,6 +87,5 @@ def test_the_figures_scale_with_bytes(factor):
 def test_real_flows_that_were_kept_look_like_their_truth():
     """Two of each manner, made by bench/flows.py: real TCP, real drops by nftables, 50 ms round trip."""
     kept = [json.loads(line) for line in (Path(__file__).parent / "flows.jsonl").read_text().splitlines()]
-    truth = {"none": Look.UNSHAPED, "smooth": Look.SMOOTH, "window": Look.WINDOWED, "police": Look.POLICED}
     assert len(kept) == 8
-    assert [signature(flow["reads"], flow["line"]).look for flow in kept] == [truth[f["manner"]] for f in kept]
+    assert [signature(flow["reads"], flow["line"]).look for flow in kept] == [LOOKS[f["manner"]] for f in kept]

@@ -1,0 +1,18 @@
+"""`shaper pack`: a finished run's JSON Lines become Parquet."""
+
+from pathlib import Path
+
+import click
+
+from shaper.cli.analysis import analysing
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+def pack(runs: tuple[Path, ...]) -> None:
+    """Put samples.parquet and journal*.parquet in place of a finished run's JSON Lines. Loses nothing."""
+    with analysing("shaper pack"):
+        from shaper.report.parquet import pack as pack_runs  # noqa: PLC0415 - keeps `shaper --help` quick
+
+        for packed in pack_runs(runs):
+            click.echo(str(packed))
