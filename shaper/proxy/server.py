@@ -28,15 +28,16 @@ from shaper.proxy.authority import Authority, ensure
 from shaper.proxy.connecting import Connecting, ConnectTo
 from shaper.proxy.leaf import StudyTls
 from shaper.proxy.shaping import Shaping
+from shaper.proxy.site import CHECK, Introducing, Site
 from shaper.record.metrics import Metrics
 from shaper.record.transfer import Outcome, Recorder
 
-__all__ = ["ConnectTo", "Proxy", "Settings"]
+__all__ = ["ConnectTo", "Proxy", "Settings", "Site"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a proxy is to run. `site` is where the study's own pages are served, reached as http://shaper.lab/."""
+    """How a proxy is to run. `site` is where the study's own pages are, reached as http://shaper.lab/."""
 
     listen: tuple[str, int] = ("127.0.0.1", 0)
     ca_dir: Path
@@ -44,12 +45,9 @@ class Settings:
     origin_ca: Path | None = None
     require_auth: bool = False
     destinations: Destinations | None = None  # None: anywhere, for labs that are closed by other means
-    site: tuple[str, int] | None = None
+    site: Site | None = None
     proxy_protocol_from: tuple[str, ...] = ()  # networks of load balancers, which say whose connection it is
     congestion: str | None = None  # TCP congestion control towards clients; None: the machine's default
-
-
-SITE = "shaper.lab"
 
 
 class Proxy:
@@ -72,7 +70,7 @@ class Proxy:
         refuse_open_proxy(settings.listen[0], require_auth=settings.require_auth)
         self.metrics = metrics or Metrics()
         self.settings = settings
-        self.authority = _authority(policy, settings.ca_dir)
+        self.authority = _authority(policy, settings)
         self.shaping = Shaping(Judge(policy, key), self.metrics, recorders, schedule=schedule or Schedule(), key=key)
         self.shaping.enforce(policy)
         self.admitting = Admitting(self.shaping, registry, standing or Standing())
@@ -111,15 +109,16 @@ class Proxy:
         self.admitting.attach(chooser, self._server.connections)
         routes = settings.connect_to
         if settings.site:
-            routes = (*routes, ConnectTo(SITE, 80, *settings.site))
+            routes = (*routes, *settings.site.routes)
         addons = [
             core.Core(), disable_h2c.DisableH2C(), Connecting(routes, settings.destinations, self.metrics),
             self._server, self.admitting, chooser,
         ]  # fmt: skip
         if self._registry:
             visitors, required = self.admitting.visitors, settings.require_auth
-            site = SITE if settings.site else ""
-            addons.insert(2, Authenticating(self._registry, visitors, required=required, site=site))
+            addons.insert(2, Authenticating(self._registry, visitors, required=required, site=bool(settings.site)))
+        if settings.site:
+            addons.append(Introducing(settings.site, self.admitting.visitors))
         if self.authority:
             addons.append(StudyTls(self.authority))
         master.addons.add(*addons)
@@ -140,7 +139,7 @@ class Proxy:
 
     def swap(self, policy: Policy) -> None:
         """Put another policy in force; transfers under way keep their verdict. One refused changes nothing."""
-        authority = _authority(policy, self.settings.ca_dir)
+        authority = _authority(policy, self.settings)
         if authority and not self.authority:
             raise RefusedError("the new policy intercepts and the running one does not", "start the proxy anew")
         self.admitting.authority = self.authority = authority or self.authority
@@ -161,11 +160,13 @@ class Proxy:
         self.shaping.close()
 
 
-def _authority(policy: Policy, ca_dir: Path) -> Authority | None:
+def _authority(policy: Policy, settings: Settings) -> Authority | None:
     """Return the CA for what the policy intercepts, or None when it intercepts nothing."""
     intercepted = {rule.target for rule in policy.rules if rule.level is Level.MEDIA}
     hosts: list[str | Contains] = [host for name in sorted(intercepted) for host in policy.targets[name].hosts]
     if all(isinstance(host, Contains) for host in hosts):
         return None
-    ca_dir.mkdir(parents=True, exist_ok=True)
-    return ensure(ca_dir, hosts, policy.study)
+    if settings.site:
+        hosts.append(CHECK)
+    settings.ca_dir.mkdir(parents=True, exist_ok=True)
+    return ensure(settings.ca_dir, hosts, policy.study)
