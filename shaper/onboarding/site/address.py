@@ -10,7 +10,7 @@ class Addresses:
 
     own: str  # the site's own loopback address, `http://127.0.0.1:8081`
     proxy: str  # `host:port`, as a browser reaches it
-    site: str = "shaper.lab"
+    site: str = "shaper.lab"  # these two as in proxy.site
     check: str = "check.shaper.lab"
     lab: str = ""  # where the test's pieces are, `https://photos.lab`; empty: there is no test
 

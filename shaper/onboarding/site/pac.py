@@ -7,6 +7,7 @@ hosts load directly: a study must not break somebody's browser.
 import json
 from collections.abc import Iterable
 
+from shaper.policy.host import canonical
 from shaper.policy.model import Contains
 
 MIME = "application/x-ns-proxy-autoconfig"
@@ -40,12 +41,7 @@ def _list(patterns: Iterable[str | Contains]) -> str:
 
 def _pattern(pattern: str | Contains) -> tuple[str, str]:
     if isinstance(pattern, Contains):
-        return "contains", pattern.contains.lower()
+        return "contains", pattern.contains
     if pattern.startswith("*."):
-        return "below", _ascii(pattern[1:])
-    return "is", _ascii(pattern)
-
-
-def _ascii(host: str) -> str:
-    """Return the name as browsers hand it over: lower case, no final dot, IDNA."""
-    return host.rstrip(".").encode("idna").decode().lower() if not host.isascii() else host.rstrip(".").lower()
+        return "below", "." + canonical(pattern[2:])
+    return "is", canonical(pattern)

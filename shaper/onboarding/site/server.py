@@ -1,10 +1,12 @@
 """The site on a port of its own, in a thread of its own. Requests are answered by a few workers.
 
 Tornado, which mitmproxy brings along, reads the bytes: it bounds headers, bodies and idle connections, and answers
-malformed HTTP by itself. Nothing is written down about a request.
+malformed HTTP by itself. Nothing is written down about a request: Tornado's own warnings name addresses, so they are
+silenced for the process.
 """
 
 import asyncio
+import logging
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +19,9 @@ from tornado.wsgi import WSGIContainer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+for _name in ("tornado.access", "tornado.general"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 WORKERS = 8
 IDLE = 60.0  # seconds a silent connection is kept

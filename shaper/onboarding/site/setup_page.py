@@ -54,6 +54,13 @@ def see(token: str) -> Response:
     return Response(DOT, mimetype="image/svg+xml")
 
 
+@page.get("/reached/<token>")
+def reached(token: str) -> str:
+    """Opened by hand at the check host: browsers ask for a proxy's password only for a page, never for a picture."""
+    see(token)
+    return render_template("reached.html")
+
+
 @page.get("/proxy.pac")
 def proxy_pac() -> Response:
     study, addresses = the_site().study, the_site().addresses

@@ -31,8 +31,8 @@ def trial() -> str:
 @page.post("/test/arm")
 @for_participants
 def rehearse() -> tuple[str, int]:
-    """Hold the person to an arm while the page's script loads the pieces."""
-    _hold()
+    """Hold the person to an arm while the page's script loads the pieces, or let go of it."""
+    _hold(0.0 if request.form.get("over") else PATIENCE)
     return "", 204
 
 
@@ -55,12 +55,12 @@ def _arms() -> tuple[str, ...]:
     return the_site().study.arms or ("",)
 
 
-def _hold() -> str:
+def _hold(seconds: float = PATIENCE) -> str:
     arm = request.form.get("arm", "")
     if arm not in _arms():
         abort(400)
     if arm:
-        the_site().roster.rehearse(g.visitor.pseudonym, arm, PATIENCE)
+        the_site().roster.rehearse(g.visitor.pseudonym, arm, seconds)
     return arm
 
 

@@ -5,6 +5,7 @@ counts for nothing.
 """
 
 import hmac
+from collections.abc import Callable, Mapping
 
 from werkzeug.datastructures import Headers
 
@@ -15,6 +16,12 @@ CLIENT = "Shaper-Client"  # the pseudonym that the proxy's credentials stand for
 def via_key(secret: bytes) -> str:
     """Return the key that the proxy sends, from the site's secret."""
     return hmac.digest(secret, b"via", "sha256").hex()
+
+
+def introduction(secret: bytes) -> Callable[[str], Mapping[str, str]]:
+    """Return what the proxy adds to a request of the person of a pseudonym, or of nobody known."""
+    key = via_key(secret)
+    return lambda pseudonym: {KEY: key, CLIENT: pseudonym}
 
 
 def client_of(headers: Headers, key: str) -> str:

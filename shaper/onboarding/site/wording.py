@@ -52,7 +52,7 @@ class Wording:
         return self("unit.kbits" if kilo else "unit.mbits", n=self.number(bits / (1e3 if kilo else 1e6)))
 
     def size(self, count: float) -> Markup:
-        for unit, worth in (("megabytes", 1e6), ("kilobytes", 1e3)):
+        for unit, worth in (("gigabytes", 1e9), ("megabytes", 1e6), ("kilobytes", 1e3)):
             if count >= worth:
                 return self(f"unit.{unit}", n=self.number(count / worth))
         return self("unit.bytes", n=self.number(count))

@@ -15,7 +15,12 @@ async function look() {
   const text = await answer.text();
   if (text === look.last) return; // nothing new: leave the reader's place alone
   look.last = text;
-  live.innerHTML = text;
+  const fresh = document.createElement("template");
+  fresh.innerHTML = text;
+  for (const part of fresh.content.querySelectorAll("[data-part]")) {
+    const place = document.querySelector(`main [data-part="${part.dataset.part}"]`);
+    if (place.innerHTML !== part.innerHTML) place.innerHTML = part.innerHTML;
+  }
   localise();
 }
 

@@ -1,5 +1,5 @@
-// Is the certificate gone? A picture over https at the check host loads only while it is trusted; the same picture
-// over http tells "not trusted" from "proxy not reached".
+// Is the certificate gone? A picture over https at the check host loads only while it is trusted; one over http at the
+// site's own name tells "not trusted" from "proxy not reached". Neither needs the proxy's password.
 
 const note = document.getElementById("gone");
 
@@ -13,9 +13,9 @@ function loads(address) {
 }
 
 async function ask() {
-  const { check, gone, there, unknown } = note.dataset;
+  const { site, check, gone, there, unknown } = note.dataset;
   const trusted = await loads(`https://${check}`);
-  const reached = trusted || (await loads(`http://${check}`));
+  const reached = trusted || (await loads(`http://${site}`));
   note.textContent = trusted ? there : reached ? gone : unknown;
   note.classList.toggle("good", reached && !trusted);
   note.classList.toggle("attention", trusted || !reached);

@@ -12,7 +12,8 @@ const status = document.getElementById("status");
 const shelf = "shaper-tests-" + study;
 const KEPT = 20; // earlier results
 
-const number = (value) => new Intl.NumberFormat(document.documentElement.lang, { maximumSignificantDigits: 3 }).format(value);
+const number = (value) =>
+  new Intl.NumberFormat(document.documentElement.lang, { maximumFractionDigits: value < 10 ? 2 : value < 100 ? 1 : 0 }).format(value);
 const seconds = (value) => (value === null || value === undefined ? "–" : unit.replace("{n}", number(value)));
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const median = (values) => {
@@ -73,14 +74,18 @@ async function load(piece, { item, bar, time }) {
   }
 }
 
+async function hold(arm, more = {}) {
+  const answer = await fetch(url, { method: "POST", body: new URLSearchParams({ token, arm: arm.arm, ...more }) });
+  if (!answer.ok) throw new Error("refused");
+}
+
 async function under(arm) {
   const card = make("section", "", runs);
   make("h2", arm.label, card);
   make("p", arm.slowed.join("; ") || words.nothing_slowed, card, "small");
   const list = make("ul", "", card, "bars");
   const rows = pieces.map((piece) => row(piece, list));
-  const answer = await fetch(url, { method: "POST", body: new URLSearchParams({ token, arm: arm.arm }) });
-  if (!answer.ok) throw new Error("refused");
+  await hold(arm);
   const results = [];
   for (const [index, piece] of pieces.entries()) results.push(await load(piece, rows[index])); // one by one: no piece slows another
   return { arm: arm.arm, label: arm.label, pieces: results };
@@ -152,10 +157,12 @@ start.addEventListener("click", async () => {
   document.getElementById("result").hidden = true;
   const result = { schema: "shaper.volunteer-test/1", study, policy, time: new Date().toISOString(), runs: [] };
   try {
-    for (const arm of shuffled(arms)) {
+    const order = shuffled(arms);
+    for (const arm of order) {
       status.textContent = fill(words.running, { arm: arm.label });
       result.runs.push(await under(arm));
     }
+    await hold(order.at(-1), { over: "yes" });
     const before = earlier();
     show(result, before);
     localStorage.setItem(shelf, JSON.stringify([...before, result].slice(-KEPT)));
