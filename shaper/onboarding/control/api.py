@@ -11,7 +11,6 @@ from shaper.onboarding.control.audit import AuditLog
 from shaper.onboarding.control.controls import Controls
 from shaper.onboarding.control.guard import who
 from shaper.onboarding.control.operation import (
-    Answer,
     Applied,
     Audit,
     Cell,
@@ -56,19 +55,19 @@ class Api:
         self._controls, self._configuration = controls, configuration
         self._log, self._roster, self._refused = log, roster, refused
 
-    def status(self) -> Answer:
+    def status(self) -> StatusAnswer:
         states = Counter(str(member.state) for member in self._members())
         return StatusAnswer(proxy=self._controls.status(), volunteers=states, refused=self._refused)
 
-    def configuration(self) -> Answer:
+    def configuration(self) -> ConfigurationAnswer:
         terms = self._roster.terms if self._roster else Terms()
         return ConfigurationAnswer(configuration=self._configuration, terms=terms)
 
-    def policy(self) -> Answer:
+    def policy(self) -> PolicyAnswer:
         policy = self._controls.policy()
         return PolicyAnswer(digest=policy.digest, policy=policy.model_dump(mode="json", exclude_unset=True))
 
-    def apply(self, text: bytes) -> Answer:
+    def apply(self, text: bytes) -> Applied:
         before = self._controls.policy()
         with self._log.of(who(), "apply", before=before.digest) as detail:
             policy = self._fitting(loads(text, "policy"))
@@ -79,7 +78,7 @@ class Api:
                 raise ConflictError(str(error)) from None
         return Applied(digest=policy.digest, replaced=before.digest)
 
-    def dry_run(self, text: bytes) -> Answer:
+    def dry_run(self, text: bytes) -> DryRun:
         policy, controls = loads(text, "policy"), self._controls
         before, after = controls.judge(), controls.judge(policy)
         found = dry_run(before, after, controls.recent(), controls.study_time())
@@ -92,7 +91,7 @@ class Api:
             changes=changes,
         )
 
-    def reload(self) -> Answer:
+    def reload(self) -> Applied:
         before = self._controls.policy()
         with self._log.of(who(), "reload", before=before.digest) as detail:
             try:
@@ -102,12 +101,12 @@ class Api:
             detail["policy"] = policy.digest
         return Applied(digest=policy.digest, replaced=before.digest)
 
-    def phase(self, body: PhaseBody) -> Answer:
+    def phase(self, body: PhaseBody) -> PhaseHeld:
         with self._log.of(who(), "phase", phase=body.phase):
             self._controls.set_phase(body.phase)
         return PhaseHeld(phase=body.phase)
 
-    def pause(self, body: PauseBody) -> Answer:
+    def pause(self, body: PauseBody) -> Paused:
         with self._log.of(who(), "pause" if body.paused else "resume"):
             if body.paused:
                 self._controls.pause()
@@ -115,10 +114,10 @@ class Api:
                 self._controls.resume()
         return Paused(paused=body.paused)
 
-    def transfers(self) -> Answer:
+    def transfers(self) -> Transfers:
         return Transfers(transfers=list(self._controls.transfers()))
 
-    def volunteers(self) -> Answer:
+    def volunteers(self) -> Volunteers:
         with self._log.of(who(), "volunteers"):
             return Volunteers(
                 volunteers=[
@@ -134,7 +133,7 @@ class Api:
                 ]
             )
 
-    def export(self) -> Answer:
+    def export(self) -> Export:
         found = cells((one.pseudonym, (str(one.state), one.arm, one.access)) for one in self._members())
         return Export(
             least=LEAST,
@@ -145,8 +144,12 @@ class Api:
             suppressed=found.suppressed,
         )
 
-    def audit(self, limit: int) -> Answer:
+    def audit(self, limit: int) -> Audit:
         return Audit(entries=self._log.newest(limit))
+
+    def phases(self) -> list[str]:
+        """Return the names of the policy's phases, for the page."""
+        return list(dict.fromkeys(phase.name for phase in self._controls.policy().phases))
 
     def _members(self) -> list[Member]:
         return self._roster.members() if self._roster else []

@@ -1,4 +1,4 @@
-"""The control API as a Flask application: the table of operations turned into routes behind the guard."""
+"""The control API as a Flask application: the table of operations turned into routes behind the guard, and the page."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,8 +9,9 @@ from pydantic import BaseModel, ValidationError
 from shaper.onboarding.control.api import Api, ConflictError
 from shaper.onboarding.control.audit import AuditLog
 from shaper.onboarding.control.controls import Controls
-from shaper.onboarding.control.guard import HOSTS, guard
+from shaper.onboarding.control.guard import HOSTS, Refusals, guard
 from shaper.onboarding.control.operation import JSON, OPERATIONS, YAML, Operation, document
+from shaper.onboarding.control.page import add_page
 from shaper.onboarding.roster import Roster
 from shaper.onboarding.worksheet import Configuration
 from shaper.policy.load import MAX_BYTES, PolicyError
@@ -29,13 +30,20 @@ def make_control(
     """Return the application. `count` is told the status of every refusal."""
     app = Flask(__name__, static_folder=None)
     app.config.update(
-        MAX_CONTENT_LENGTH=MAX_BYTES, TRUSTED_HOSTS=HOSTS, PROVIDE_AUTOMATIC_OPTIONS=False, PROPAGATE_EXCEPTIONS=False
+        MAX_CONTENT_LENGTH=MAX_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_BYTES,
+        TRUSTED_HOSTS=HOSTS,
+        PROVIDE_AUTOMATIC_OPTIONS=False,
+        PROPAGATE_EXCEPTIONS=False,
     )
-    api = Api(controls, configuration, audit, roster, guard(app, token, count))
+    refusals = Refusals(count)
+    guard(app, token, refusals)
+    api = Api(controls, configuration, audit, roster, refusals)
     for operation in OPERATIONS:
         app.add_url_rule(
             operation.path, operation.name, _view(operation, getattr(api, operation.name)), methods=[operation.method]
         )
+    add_page(app, api, token, refusals)
     description = document()
     app.add_url_rule("/openapi.json", "openapi", lambda: description)
     return app
