@@ -5,8 +5,13 @@ from pathlib import Path
 import click
 
 from shaper.cli.check import check
+from shaper.cli.demo import demo
+from shaper.cli.detect import detect
 from shaper.cli.explain import explain
+from shaper.cli.export import export
 from shaper.cli.lint import lint
+from shaper.cli.pack import pack
+from shaper.cli.report import report
 from shaper.cli.run import run
 from shaper.cli.schema import schema
 
@@ -24,7 +29,12 @@ def addon() -> None:
 
 
 main.add_command(check)
+main.add_command(demo)
+main.add_command(detect)
 main.add_command(explain)
+main.add_command(export)
 main.add_command(lint)
+main.add_command(pack)
+main.add_command(report)
 main.add_command(run)
 main.add_command(schema)

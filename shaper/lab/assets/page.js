@@ -2,7 +2,7 @@
 // text-ready, pictures-complete, file-playing, playlist-playing.
 import { feed } from "./playlist.js";
 
-const SLOW = 1000; // milliseconds
+const SLOW = 500; // milliseconds
 const TELLING = 10000; // bytes: below that, a rate is mostly the round trip
 
 document.querySelector("#host").textContent = location.host;
