@@ -230,7 +230,7 @@ def health() -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Tunnelled bytes",
-                "Bytes a second relayed without decryption.",
+                "Bytes a second of tunnels that a rule shapes as a whole, added when a tunnel ends.",
                 "Bps",
                 query(f"sum by (direction) (rate(shaper_tunnel_bytes_total{{{INSTANCE}}}{RATE}))", "{{direction}}"),
                 stacked=True,

@@ -4,7 +4,6 @@ People in two arms load pages of text, scripts, photos and a clip. From the phas
 and clips are slowed to the policy's rates. All times follow from sizes, rates and a seeded generator.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from random import Random
 
@@ -47,9 +46,7 @@ class Lab:
     def __init__(self, metrics: Metrics, seed: int) -> None:
         self.metrics = metrics
         self._random = Random(seed)  # noqa: S311 (made up, and the same each time)
-        self._under_way: Counter[tuple[str, bool]] = Counter()
         metrics.policy_loaded(POLICY)
-        metrics.watch(quantum=lambda: 0.02)
 
     def page(self, arm: str, phase: str) -> Iterator[TransferRecord]:
         """Yield what loading one page makes."""
@@ -116,10 +113,8 @@ class Lab:
         for _ in range(120):
             metrics.loop_lag(random.lognormvariate(-7, 0.7))
         slowed = random.randint(2, 9) if phase == "slow" else 0
-        self._bring("image", shaped=True, to=slowed)
-        self._bring("other", shaped=False, to=random.randint(0, 2))
-        metrics.watch(backlog=lambda: slowed * 96_000.0, gated=lambda: slowed * 2 // 3)
-        metrics.gate_closed()
+        metrics.under_way({("image", True): slowed, ("other", False): random.randint(0, 2)})
+        metrics.pacing(backlog=slowed * 96_000, gated=slowed * 2 // 3, quantum=0.02)
         metrics.gate_opened(slowed * 40.0)
         metrics.connection(Admission.INTERCEPT, Reason.MATCHED)
         for reason in (Reason.UNTARGETED, Reason.NO_CONSENT, Reason.PAUSED):
@@ -129,11 +124,3 @@ class Lab:
         metrics.journal_written(len(records))
         metrics.volunteers(joined=24, active=random.randint(6, 11), expiring=2, arms={"control": 12, "treatment": 12})
         return records
-
-    def _bring(self, media: str, *, shaped: bool, to: int) -> None:
-        """Start or end transfers until as many as wanted are under way."""
-        change = to - self._under_way[media, shaped]
-        for _ in range(abs(change)):
-            tell = self.metrics.transfer_started if change > 0 else self.metrics.transfer_ended
-            tell(media, shaped)
-        self._under_way[media, shaped] = to

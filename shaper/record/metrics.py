@@ -11,41 +11,35 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from shaper.policy.admission import Admission
-from shaper.policy.media import MediaClass
 from shaper.policy.destination import Refusal
+from shaper.policy.media import MediaClass
 from shaper.policy.model import Direction, Level, Policy
 from shaper.policy.verdict import Reason
 from shaper.record import buckets
 from shaper.record.fallback import Fallback
+from shaper.record.families import Families
 from shaper.record.journal import Loss
 from shaper.record.transfer import Outcome, TransferRecord, Wait
 
-UNLISTED = "unlisted"
 ENUMERATED = frozenset(
     str(member)
     for members in (Admission, MediaClass, Reason, Outcome, Wait, Fallback, Direction, Loss, Refusal)
     for member in members
 )
 
-# Without this, prometheus_client adds a `_created` series to each counter and histogram, which nothing here reads.
-disable_created_metrics()  # type: ignore[no-untyped-call]
 
-
-class Metrics:
+class Metrics(Families):
     """A Recorder that counts, and the counters and gauges of the proxy itself."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self.registry = CollectorRegistry()
+        super().__init__(ENUMERATED)
         self._clock = clock
-        self._listed = set(ENUMERATED) | {""}
         self._policy: tuple[str, str, str] | None = None
         self._phases: set[str] = set()
         self._calibrated_until = 0.0
@@ -55,141 +49,124 @@ class Metrics:
         self._make_study_families()
         self._make_process_families()
 
-    def _counter(self, name: str, help_text: str, *labels: str) -> Callable[..., Counter]:
-        counter = Counter(name, help_text, labels, namespace="shaper", registry=self.registry)
-        return cache(counter.labels) if labels else lambda: counter
-
-    def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
-        return Gauge(name, help_text, labels, namespace="shaper", registry=self.registry)
-
-    def _histogram(
-        self, name: str, help_text: str, bounds: tuple[float, ...], *labels: str
-    ) -> Callable[..., Histogram]:
-        histogram = Histogram(name, help_text, labels, namespace="shaper", registry=self.registry, buckets=bounds)
-        return cache(histogram.labels) if labels else lambda: histogram
-
     def _make_transfer_families(self) -> None:
-        self._responses = self._counter(
+        self._responses = self.counter(
             "responses_total",
             "Responses that ended, by verdict and outcome.",
             *("media", "rule", "reason", "arm", "phase", "outcome"),
         )
-        self._bytes = self._counter(
+        self._bytes = self.counter(
             "response_bytes_total",
             "Response body bytes passed to clients, counted when the response ends.",
             *("media", "rule", "reason", "arm", "phase", "shaped"),
         )
         by = ("side", "media", "rule", "arm")
-        self._ttfb = self._histogram(
+        self._ttfb = self.histogram(
             "response_ttfb_seconds",
             "From the request's end to response headers (origin) or first body byte (client).",
             buckets.SECONDS,
             *by,
         )
-        self._duration = self._histogram(
+        self._duration = self.histogram(
             "response_duration_seconds",
             "From the request's end to the last byte from the origin or to the client.",
             buckets.SECONDS,
             *by,
         )
-        self._held = self._histogram(
+        self._held = self.histogram(
             "held_seconds",
             "Time for which the shaper held back the bytes of one shaped transfer.",
             buckets.SECONDS,
             *("media", "rule", "arm"),
         )
-        self._ratio = self._histogram(
+        self._ratio = self.histogram(
             "rate_ratio",
             "Achieved over configured rate of one paced transfer.",
             buckets.RATIO,
             *("media", "rule", "arm"),
         )
-        self._waits = self._counter(
+        self._waits = self.counter(
             "transfer_wait_seconds_total",
             "Client time of ended transfers by what was waited for; the waits sum to the whole.",
             *("wait", "media", "rule", "arm"),
         )
-        self._shadow = self._counter(
+        self._shadow = self.counter(
             "shadow_delay_seconds_total",
             "Time that a shadow policy would have added to ended transfers (open-loop estimate).",
             *("policy", "media"),
         )
-        self._aborts = self._counter("aborts_total", "Transfers cut short, by the side that left.", "side")
+        self._aborts = self.counter("aborts_total", "Transfers cut short, by the side that left.", "side")
         for side in ("client", "origin"):
             self._aborts(side)
 
     def _make_pacing_families(self) -> None:
-        self._active = self._gauge("active_transfers", "Transfers under way now.", "media", "shaped")
-        self._backlog = self._gauge("backlog_bytes", "Bytes that the shaper holds now.")
-        self._gated = self._gauge("gated_origins", "Origin streams held back now.")
-        self._gated_seconds = self._counter("gated_seconds_total", "Time for which origin streams were held back.")
-        self._quantum = self._gauge(
+        self._active = self.gauge("active_transfers", "Transfers under way now.", "media", "shaped")
+        self._backlog = self.gauge("backlog_bytes", "Bytes that the shaper holds now.")
+        self._gated = self.gauge("gated_origins", "Origin streams held back now.")
+        self._gated_seconds = self.counter("gated_seconds_total", "Time for which origin streams were held back.")
+        self._quantum = self.gauge(
             "pacing_quantum_seconds", "Time between two releases of one transfer; it grows with load."
         )
-        self._lag = self._histogram("loop_lag_seconds", "How late the event loop woke up.", buckets.LAG)
+        self._lag = self.histogram("loop_lag_seconds", "How late the event loop woke up.", buckets.LAG)
 
     def _make_connection_families(self) -> None:
-        self._connections = self._counter(
+        self._connections = self.counter(
             "connections_total", "Connections to hosts, by admission.", "admission", "reason"
         )
-        self._tunnelled = self._counter("tunnel_bytes_total", "Bytes relayed without decryption.", "direction", "rule")
-        self._fallbacks = self._counter(
+        self._tunnelled = self.counter("tunnel_bytes_total", "Bytes relayed without decryption.", "direction", "rule")
+        self._fallbacks = self.counter(
             "fallbacks_total", "Traffic passed unshaped because a part of the shaper failed.", "reason"
         )
         for reason in Fallback:
             self._fallbacks(reason)
-        self._refused = self._counter(
+        self._refused = self.counter(
             "refused_destinations_total", "Connections not made: the proxy does not connect there.", "reason"
         )
         for refusal in Refusal:
             self._refused(refusal)
 
     def _make_study_families(self) -> None:
-        self._policy_info = self._gauge("policy_info", "1 for the policy in force.", "study", "digest", "mode")
-        self._reload_success = self._gauge("reload_success", "1 when the last load of a policy worked.")
-        self._reload_time = self._gauge("reload_timestamp_seconds", "When a policy last came into force, in Unix time.")
-        self._reloads = self._counter("reloads_total", "Loads of a policy, by result.", "result")
+        self._policy_info = self.gauge("policy_info", "1 for the policy in force.", "study", "digest", "mode")
+        self._reload_success = self.gauge("reload_success", "1 when the last load of a policy worked.")
+        self._reload_time = self.gauge("reload_timestamp_seconds", "When a policy last came into force, in Unix time.")
+        self._reloads = self.counter("reloads_total", "Loads of a policy, by result.", "result")
         for result in ("ok", "refused"):
             self._reloads(result)
-        self._phase = self._gauge("phase_active", "1 for a phase in force, 0 for any other.", "phase")
-        self._gauge("calibration_valid", "1 while the calibration certificate holds.").set_function(
+        self._phase = self.gauge("phase_active", "1 for a phase in force, 0 for any other.", "phase")
+        self.gauge("calibration_valid", "1 while the calibration certificate holds.").set_function(
             lambda: float(self._clock() < self._calibrated_until)
         )
-        self._calibration_expiry = self._gauge(
+        self._calibration_expiry = self.gauge(
             "calibration_expiry_timestamp_seconds", "When the certificate ends, in Unix time; 0 without one."
         )
-        self._calibration_info = self._gauge(
-            "calibration_info", "1 for the calibration certificate in force.", "digest"
-        )
-        self._volunteers = self._gauge(
+        self._calibration_info = self.gauge("calibration_info", "1 for the calibration certificate in force.", "digest")
+        self._volunteers = self.gauge(
             "volunteers", "Volunteers: joined, active now, with consent about to expire.", "state"
         )
-        self._assigned = self._gauge("volunteers_assigned", "Volunteers joined, by arm.", "arm")
-        self._journal_lines = self._counter("journal_lines_total", "Lines written to the journal.")
-        self._journal_errors = self._counter(
+        self._assigned = self.gauge("volunteers_assigned", "Volunteers joined, by arm.", "arm")
+        self._journal_lines = self.counter("journal_lines_total", "Lines written to the journal.")
+        self._journal_errors = self.counter(
             "journal_errors_total", "Journal lines lost (queue-full, closed) or writes that failed.", "reason"
         )
         for loss in Loss:
             self._journal_errors(loss)
 
     def _make_process_families(self) -> None:
-        self._gauge("build_info", "1; the versions at work.", "version", "mitmproxy", "python").labels(
+        self.gauge("build_info", "1; the versions at work.", "version", "mitmproxy", "python").labels(
             _version("shaper"), _version("mitmproxy"), platform.python_version()
         ).set(1)
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
 
-    def _name(self, value: str | None) -> str:
-        """Return the value if it is one that may be a label, else `unlisted`."""
-        return value if value in self._listed and value is not None else UNLISTED
-
     # Transfers
 
     def record(self, record: TransferRecord) -> None:
         """Count one finished transfer. Responses have families of their own; tunnels and uploads share the rest."""
-        media, rule, arm = self._name(record.media), self._name(record.rule), self._name(record.arm)
+        media, rule, arm = self.vetted(record.media), self.vetted(record.rule), self.vetted(record.arm)
         if record.level == Level.MEDIA and record.direction == Direction.DOWN:
             self._record_response(record, media, rule, arm)
+        elif record.level == Level.CONNECTION:
+            self.tunnel_bytes(record.direction, record.rule, record.size)
         for wait, seconds in record.waits():
             self._waits(wait, media, rule, arm).inc(seconds)
         if record.reason == Reason.MATCHED:
@@ -197,14 +174,14 @@ class Metrics:
         if record.rate_ratio is not None:
             self._ratio(media, rule, arm).observe(record.rate_ratio, {"record": record.id})
         for policy, seconds in (record.estimate or {}).items():
-            self._shadow(self._name(policy), media).inc(seconds)
+            self._shadow(self.vetted(policy), media).inc(seconds)
         if record.outcome in (Outcome.CLIENT_ABORT, Outcome.ORIGIN_ABORT):
             self._aborts("client" if record.outcome is Outcome.CLIENT_ABORT else "origin").inc()
 
     def _record_response(self, record: TransferRecord, media: str, rule: str, arm: str) -> None:
-        reason, phase = self._name(record.reason), self._name(record.phase)
+        reason, phase = self.vetted(record.reason), self.vetted(record.phase)
         shaped = _flag(record.reason == Reason.MATCHED)
-        self._responses(media, rule, reason, arm, phase, self._name(record.outcome)).inc()
+        self._responses(media, rule, reason, arm, phase, self.vetted(record.outcome)).inc()
         self._bytes(media, rule, reason, arm, phase, shaped).inc(record.size)
         exemplar = {"record": record.id}
         for family, side, seconds in (
@@ -216,59 +193,40 @@ class Metrics:
             if seconds is not None:
                 family(side, media, rule, arm).observe(seconds, exemplar)
 
-    def transfer_started(self, media: str, shaped: bool) -> None:
-        """Count a transfer as under way. Its end must be told with the same two values."""
-        self._active.labels(self._name(media), _flag(shaped)).inc()
-
-    def transfer_ended(self, media: str, shaped: bool) -> None:
-        self._active.labels(self._name(media), _flag(shaped)).dec()
+    def under_way(self, transfers: Mapping[tuple[str, bool], int]) -> None:
+        """Note how many transfers there are now, by media and whether they are shaped."""
+        for media in MediaClass:
+            for shaped in (True, False):
+                self._active.labels(media, _flag(shaped)).set(transfers.get((media, shaped), 0))
 
     # Pacing
 
-    def backlog_changed(self, delta: int) -> None:
-        """Add to the bytes held. For a hot path, hand `watch` a function instead."""
-        self._backlog.inc(delta)
-
-    def gate_closed(self) -> None:
-        """Note that one more origin stream is held back."""
-        self._gated.inc()
+    def pacing(self, *, backlog: int, gated: int, quantum: float) -> None:
+        """Note the bytes and the origin streams held now, and the seconds between two releases."""
+        self._backlog.set(backlog)
+        self._gated.set(gated)
+        self._quantum.set(quantum)
 
     def gate_opened(self, seconds: float) -> None:
         """Note that one origin stream flows again (or ended) after `seconds` held back."""
-        self._gated.dec()
         self._gated_seconds().inc(seconds)
 
     def loop_lag(self, seconds: float) -> None:
         self._lag().observe(max(seconds, 0.0))
 
-    def quantum(self, seconds: float) -> None:
-        self._quantum.set(seconds)
-
-    def watch(
-        self,
-        *,
-        backlog: Callable[[], float] | None = None,
-        gated: Callable[[], float] | None = None,
-        quantum: Callable[[], float] | None = None,
-    ) -> None:
-        """Read these gauges when they are scraped, from the scraping thread, rather than on each change."""
-        for gauge, read in ((self._backlog, backlog), (self._gated, gated), (self._quantum, quantum)):
-            if read is not None:
-                gauge.set_function(read)
-
     # Connections
 
     def connection(self, admission: Admission, reason: Reason) -> None:
-        self._connections(self._name(admission), self._name(reason)).inc()
+        self._connections(self.vetted(admission), self.vetted(reason)).inc()
 
     def tunnel_bytes(self, direction: Direction | str, rule: str, size: int) -> None:
-        self._tunnelled(self._name(direction), self._name(rule)).inc(size)
+        self._tunnelled(self.vetted(direction), self.vetted(rule)).inc(size)
 
     def fallback(self, reason: Fallback) -> None:
-        self._fallbacks(self._name(reason)).inc()
+        self._fallbacks(self.vetted(reason)).inc()
 
     def destination_refused(self, reason: Refusal) -> None:
-        self._refused(self._name(reason)).inc()
+        self._refused(self.vetted(reason)).inc()
 
     # Study
 
@@ -317,13 +275,13 @@ class Metrics:
         for state, count in (("joined", joined), ("active", active), ("expiring", expiring)):
             self._volunteers.labels(state).set(count)
         for arm, count in arms.items():
-            self._assigned.labels(self._name(arm)).set(count)
+            self._assigned.labels(self.vetted(arm)).set(count)
 
     def journal_written(self, lines: int) -> None:
         self._journal_lines().inc(lines)
 
     def journal_failed(self, loss: Loss, count: int = 1) -> None:
-        self._journal_errors(self._name(loss)).inc(count)
+        self._journal_errors(self.vetted(loss)).inc(count)
 
 
 def _flag(value: bool) -> str:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from shaper.policy.admission import Admission
 from shaper.policy.verdict import Reason
 from shaper.record.fallback import Fallback
-from shaper.record.metrics import UNLISTED, Metrics
+from shaper.record.families import UNLISTED
+from shaper.record.metrics import Metrics
 from shaper.record.transfer import Outcome
 
 
@@ -71,6 +72,7 @@ def test_a_tunnel_or_an_upload_is_no_response_but_keeps_its_ledger(metrics, make
     metrics.record(make_record(level="connection", direction="up"))
     metrics.record(make_record(direction="up"))
     assert not [name for name, _ in series(metrics) if name == "shaper_responses_total"]
+    assert value(metrics, "tunnel_bytes_total", direction="up", rule="photos") == 100_000
     assert value(metrics, "transfer_wait_seconds_total", **PHOTO, wait="shaper") == 10.0
     assert value(metrics, "rate_ratio_count", **PHOTO) == 2
 
@@ -119,7 +121,7 @@ def test_a_word_from_traffic_never_becomes_a_label(make_policy, make_record, nam
     metrics.policy_loaded(make_policy())
     metrics.record(make_record(media=media, rule=rule, arm=arm, phase=phase, reason=reason, estimate={rule: 1.0}))
     metrics.tunnel_bytes(direction, rule, 1)
-    metrics.transfer_started(media, shaped=True)
+    metrics.under_way({(media, True): 1})
     metrics.volunteers(joined=1, active=1, expiring=0, arms={arm: 1})
     labels = {value for _, labels in series(metrics) for _, value in labels}
     assert UNLISTED in labels
@@ -173,27 +175,39 @@ def test_a_calibration_ends_by_itself():
     assert value(metrics, "calibration_info", digest="sha256:ab") is None
 
 
-def test_gauges_come_back_to_zero(metrics):
-    metrics.transfer_started("image", shaped=True)
-    metrics.backlog_changed(4096)
-    metrics.gate_closed()
-    assert value(metrics, "active_transfers", media="image", shaped="true") == 1
-    metrics.gate_opened(1.5)
-    metrics.backlog_changed(-4096)
-    metrics.transfer_ended("image", shaped=True)
-    assert value(metrics, "active_transfers", media="image", shaped="true") == 0
-    assert value(metrics, "backlog_bytes") == 0
-    assert value(metrics, "gated_origins") == 0
-    assert value(metrics, "gated_seconds_total") == 1.5
-
-
-def test_watched_gauges_are_read_when_scraped(metrics):
+def test_state_is_told_just_before_a_scrape(metrics):
     held = [0]
-    metrics.watch(backlog=lambda: held[0], gated=lambda: 3, quantum=lambda: 0.02)
+    metrics.before_scrape(lambda: metrics.pacing(backlog=held[0], gated=3, quantum=0.02))
     held[0] = 777
+    series(metrics)
     assert value(metrics, "backlog_bytes") == 777
     assert value(metrics, "gated_origins") == 3
     assert value(metrics, "pacing_quantum_seconds") == 0.02
+
+
+def test_a_state_that_cannot_be_told_spoils_no_scrape_and_is_logged_once(metrics, caplog):
+    metrics.before_scrape(lambda: 1 / 0)
+    metrics.before_scrape(lambda: metrics.pacing(backlog=1, gated=0, quantum=0.02))
+    series(metrics)
+    assert ("shaper_policy_info", "twitter-2021") in {
+        (name, dict(labels).get("study")) for name, labels in series(metrics)
+    }
+    assert value(metrics, "backlog_bytes") == 1
+    assert caplog.messages == ["Some gauges cannot be brought up to date."]
+
+
+def test_transfers_under_way_come_back_to_zero(metrics):
+    metrics.under_way({("image", True): 2})
+    assert value(metrics, "active_transfers", media="image", shaped="true") == 2
+    assert value(metrics, "active_transfers", media="video", shaped="true") == 0
+    metrics.under_way({})
+    assert value(metrics, "active_transfers", media="image", shaped="true") == 0
+
+
+def test_held_back_time_adds_up(metrics):
+    metrics.gate_opened(1.5)
+    metrics.gate_opened(0.5)
+    assert value(metrics, "gated_seconds_total") == 2.0
 
 
 def test_connections_tunnels_and_fallbacks_are_counted_by_reason(metrics):
