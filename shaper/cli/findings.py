@@ -48,7 +48,9 @@ class Trial:
         """The client's rate after the burst in bit/s, if it is slowed and long enough to tell."""
         if self.limit is None or self.resource.body.size < self.limit.burst + TELLING:
             return None
-        return line.rate(self.shaped.line, int(self.limit.burst))
+        burst = int(self.limit.burst)
+        at_once = 8 * (self.shaped.size - burst) / self.shaped.duration  # for a body that came in one read
+        return line.rate(self.shaped.line, burst) or at_once
 
     @property
     def error(self) -> float | None:
@@ -108,7 +110,7 @@ class Findings:
         """Yield what must hold."""
         yield self._bodies()
         yield self._told_apart()
-        yield from self._rates()
+        yield self._rates()
         yield self._collateral()
         yield self._tunnelled()
         yield from self._clocks()
@@ -129,7 +131,7 @@ class Findings:
             return Check("classes", False, f"{_name(wrong[0])}: {says}; the policy says {wrong[0].due.reason}")
         return Check("classes", True, "every response was judged as the policy says")
 
-    def _rates(self) -> Iterator[Check]:
+    def _rates(self) -> Check:
         errors = [trial.error for trial in self.trials if trial.error is not None]
         if errors:
             low, high = min(errors), max(errors)
@@ -138,9 +140,10 @@ class Findings:
             says = f"{low:+.1%} to {high:+.1%} of the cap; {format_share(self.tolerance)} are allowed" + (
                 f"; fetched again after being off by {off}: was the machine busy?" if earlier else ""
             )
-            yield Check("rates", max(-low, high) <= self.tolerance, says)
-        elif any(trial.limit for trial in self.trials):
-            yield Check("rates", True, "not judged: no cap is smooth and for single responses")
+            return Check("rates", max(-low, high) <= self.tolerance, says)
+        if any(trial.limit for trial in self.trials):
+            return Check("rates", True, "not judged: no cap is smooth and for single responses")
+        return Check("rates", True, "this policy slows nothing now")
 
     def _collateral(self) -> Check:
         beside = [trial for trial in self.trials if not trial.due.shaped]
@@ -148,8 +151,8 @@ class Findings:
         held = sum(trial.record.held for trial in beside if trial.record)
         worst = beside[later.index(max(later))]
         says = (
-            f"beside the slowed ones, the {len(beside)} others took {1000 * median(later):+.0f} ms in the median and"
-            f" {1000 * max(later):+.0f} ms at worst ({_name(worst)}); {1000 * COLLATERAL:.0f} ms are allowed"
+            f"the {len(beside)} that are not to be slowed took {1000 * median(later):+.0f} ms in the median, "
+            f"{1000 * max(later):+.0f} ms at worst ({_name(worst)}); {1000 * COLLATERAL:.0f} ms are allowed"
         )
         if held:
             return Check("collateral", False, f"the proxy held {held:.3f} s of what is not to be slowed")

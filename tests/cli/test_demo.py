@@ -182,3 +182,13 @@ def test_what_it_cannot_show_is_said_in_one_line(tmp_path, options, host, rule, 
     result = CliRunner().invoke(main, ["demo", "--policy", str(policy), *shlex.split(options.replace(" ", "=", 1))])
     assert result.exit_code == 1
     assert re.fullmatch(f"Error: {message}.*\n", result.output)
+
+
+def test_the_document_explains_every_check_and_every_key(demo):
+    text = (Path(__file__).parents[2] / "docs" / "demo.md").read_text()
+    keys = {*demo.figures, *demo.figures["trials"][0], *demo.figures["checks"][0]}
+    assert keys - set(re.findall(r"`(\w+)`", text)) == set()
+    table = text.partition("## What must hold")[2].partition("##")[0]
+    assert [check["name"] for check in demo.figures["checks"]] == re.findall(r"^\| ([a-z]+) \|", table, re.MULTILINE)[
+        1:
+    ]

@@ -97,6 +97,7 @@ def test_a_rate_off_its_cap_fails(factor, ok):
 
 def test_a_picture_that_was_not_slowed_fails():
     assert "rates" in failing((DAWN, {"shaped": fetched(GOOD[DAWN].resource, 10e6)}))
+    assert "rates" in failing((DAWN, {"shaped": fetched(GOOD[DAWN].resource)}))
 
 
 def test_something_else_that_came_late_fails():
