@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from shaper.cli.calibrate import calibrate
 from shaper.cli.check import check
 from shaper.cli.demo import demo
 from shaper.cli.detect import detect
@@ -28,6 +29,7 @@ def addon() -> None:
     click.echo(Path(__file__).parent.parent / "proxy" / "addon.py")
 
 
+main.add_command(calibrate)
 main.add_command(check)
 main.add_command(demo)
 main.add_command(detect)

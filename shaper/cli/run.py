@@ -39,6 +39,9 @@ from shaper.cli.address import Address, Route
 @click.option("--speed", type=click.FloatRange(min=0), default=0.0, help="How fast --at moves on; 0: it stays.")
 @click.option("--access", type=click.Choice(["mobile", "fixed"]), help="The kind of line that clients are on.")
 @click.option("--arm", help="Put every client into this arm.")
+@click.option("--certificate", type=click.Path(path_type=Path), help="The calibration certificate that records name.")
+@click.option("--require-calibration", is_flag=True, help="Refuse to start without a valid certificate.")
+@click.option("--self-check", metavar="SHARE", help="Flag records whose rate is off its cap by more, such as '2 %'.")
 @click.option("--congestion", metavar="NAME", help="TCP congestion control towards clients, such as cubic or bbr.")
 @click.option(
     "--proxy-protocol-from",

@@ -13,12 +13,14 @@ from typing import Any, Self
 import click
 
 from shaper import __version__
+from shaper.cli.calibrating import machine, versions
+from shaper.measure.certificate import Certificate, read
 from shaper.policy.admission import Standing
 from shaper.policy.load import PolicyError, load, quick
 from shaper.policy.model import Contains, Policy
 from shaper.policy.refused import RefusedError
 from shaper.policy.schedule import Schedule
-from shaper.policy.units import parse_duration, parse_moment
+from shaper.policy.units import parse_duration, parse_moment, parse_share
 from shaper.policy.verdict import Person
 from shaper.policy.words import effects
 from shaper.proxy.server import ConnectTo, Proxy, Settings
@@ -41,6 +43,8 @@ class Run:
     shadows: list[Policy]
     metrics_at: tuple[str, int]
     journal_at: Path | None
+    certificate: Certificate | None
+    tolerance: float | None
     drain: float
 
     @classmethod
@@ -55,8 +59,9 @@ class Run:
         try:
             start = parse_moment(options["at"]) if options["at"] else None
             drain = parse_duration(options["drain"])
+            tolerance = parse_share(options["self_check"]) if options["self_check"] else None
         except RefusedError as error:
-            raise RefusedError(f"--at, --drain: {error.problem}", error.remedy) from None
+            raise RefusedError(f"--at, --drain, --self-check: {error.problem}", error.remedy) from None
         settings = Settings(
             listen=options["listen"],
             ca_dir=options["ca_dir"] or Path.home() / ".shaper" / policy.study,
@@ -74,6 +79,8 @@ class Run:
             shadows=[load(path) for path in options["shadows"]],
             metrics_at=options["metrics"],
             journal_at=options["journal"],
+            certificate=_certificate(options["certificate"], policy, required=options["require_calibration"]),
+            tolerance=tolerance,
             drain=drain,
         )
 
@@ -95,6 +102,10 @@ class Run:
                 schedule=self.schedule,
                 shadows=self.shadows,
             )
+            proxy.shaping.tolerance = self.tolerance
+            if self.certificate:
+                proxy.shaping.certificate = self.certificate.digest
+                metrics.calibration(self.certificate.valid_until.timestamp(), self.certificate.digest)
             await proxy.start()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop.set)
@@ -144,11 +155,28 @@ class Run:
             ("proxy", f"{host}:{port}; everything else is tunnelled and never decrypted"),
             ("CA", f"{proxy.ca_pem or 'none: nothing is decrypted'}"),
             ("metrics", exposition.url),
+            ("certified", f"by {self.certificate.digest[:19]}" if self.certificate else "no: see shaper calibrate"),
             ("journal", str(self.journal_at or "none; --journal FILE keeps one")),
         ]
         click.echo(f"shaper {__version__}")
         for label, line in lines:
             click.echo(f"  {label:<9} {line}")
+
+
+def _certificate(path: Path | None, policy: Policy, *, required: bool) -> Certificate | None:
+    """Return the certificate; one that does not hold is refused if a valid one is required, and else told."""
+    if path is None:
+        if required:
+            remedy = "make one with `shaper calibrate` and name it with --certificate"
+            raise RefusedError("--require-calibration: there is no certificate", remedy)
+        return None
+    certificate = read(path)
+    refusal = certificate.refusal(policy.digest, datetime.now(UTC), versions(), machine())
+    if refusal and required:
+        raise RefusedError(f"{path}: {refusal}", "make another one with `shaper calibrate`")
+    if refusal:
+        click.echo(f"{path}: {refusal}; records name it all the same", err=True)
+    return certificate
 
 
 def _networks(texts: Sequence[str]) -> tuple[str, ...]:

@@ -47,6 +47,7 @@ class Shaping:
     schedule: Schedule = field(default_factory=Schedule)
     key: bytes = field(default_factory=lambda: token_bytes(32))
     certificate: str | None = None
+    tolerance: float | None = None  # share by which a rate may be off its cap before its record is flagged
     police: Police | None = None
     paused: bool = False  # everything passes, undecrypted and unshaped
     recent: Recent = field(default_factory=Recent)
@@ -208,7 +209,7 @@ class Shaping:
         self.live.discard(transfer)
         if not self.live:
             self.idle.set()
-        record = transfer.finish(outcome, monotonic())
+        record = transfer.finish(outcome, monotonic(), self.tolerance)
         for recorder in (self.metrics, *self.recorders):
             if recorder is not self.metrics and not record.target:
                 continue

@@ -12,6 +12,12 @@ MEASURABLE = 0.02
 """Seconds of pacing below which an achieved rate says nothing."""
 
 
+TELLING = 0.5
+"""Seconds of pacing from which a rate that is off says something about the proxy, and not about a few pieces."""
+
+OUT_OF_TOLERANCE = "out-of-tolerance"
+
+
 @dataclass(slots=True, eq=False)
 class LiveTransfer:
     """Instants are on the monotonic clock; `wall` is the time of day at `start`."""
@@ -70,13 +76,14 @@ class LiveTransfer:
             self.paced_time += waited
         self.steady = waited > 0
 
-    def finish(self, outcome: Outcome, now: float) -> TransferRecord:
-        """Freeze. The ledger's parts sum to the duration."""
+    def finish(self, outcome: Outcome, now: float, tolerance: float | None = None) -> TransferRecord:
+        """Freeze. The ledger's parts sum to the duration. With a tolerance, a rate further off its cap is flagged."""
         duration = self.ledger.close(now)
         verdict, seconds = self.verdict, self.ledger.seconds
         limits = verdict.limits if verdict and verdict.shaped else ()
         tightest = min(limits, key=lambda limit: limit.rate, default=None)
         achieved = self.paced_size * 8 / self.paced_time if self.paced_time >= MEASURABLE else None
+        ratio = achieved / (tightest.rate * 8) if achieved and tightest else None
         self.finished = True
         return TransferRecord(
             id=token_hex(8),
@@ -117,6 +124,12 @@ class LiveTransfer:
             backlog_peak=self.backlog_peak,
             achieved=achieved,
             estimate={name: cost for name, cost in self.estimate.items() if cost is not None} or None,
-            flags=tuple(f"would-freeze:{name}" for name, cost in self.estimate.items() if cost is None),
-            rate_ratio=achieved / (tightest.rate * 8) if achieved and tightest else None,
+            flags=self._flags(ratio, tolerance),
+            rate_ratio=ratio,
         )
+
+    def _flags(self, ratio: float | None, tolerance: float | None) -> tuple[str, ...]:
+        flags = [f"would-freeze:{name}" for name, cost in self.estimate.items() if cost is None]
+        if ratio is not None and tolerance is not None and self.paced_time >= TELLING and abs(ratio - 1) > tolerance:
+            flags.append(OUT_OF_TOLERANCE)
+        return tuple(flags)

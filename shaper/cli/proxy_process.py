@@ -1,0 +1,61 @@
+"""`shaper run` in a process of its own, for whoever measures it from outside."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from shaper.policy.refused import RefusedError
+
+START = (sys.executable, "-m", "shaper")
+
+
+class ProxyProcess:
+    """A proxy that is up. `command` starts shaper; tests put a faulty one there."""
+
+    def __init__(self, policy: Path, arguments: Sequence[str] = (), command: Sequence[str] = START) -> None:
+        self._command = [
+            *command, "run", "--policy", str(policy), "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", *arguments,
+        ]  # fmt: skip
+        self._process: asyncio.subprocess.Process | None = None
+        self._said: dict[str, str] = {}
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        host, _, port = self._said["proxy"].partition(";")[0].rpartition(":")
+        return host, int(port)
+
+    @property
+    def ca_pem(self) -> Path | None:
+        """The certificate to trust, if it intercepts anything."""
+        path = Path(self._said["CA"])
+        return path if path.is_absolute() else None
+
+    @property
+    def metrics_url(self) -> str:
+        """Where its metrics are."""
+        return self._said["metrics"]
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        assert self._process.stdout
+        assert self._process.stderr
+        while "journal" not in self._said:
+            if not (read := await self._process.stdout.readline()):
+                problem = (await self._process.stderr.read()).decode().strip().splitlines()
+                raise RefusedError(
+                    f"the proxy did not start: {problem[-1] if problem else 'it said nothing'}", "see above"
+                )
+            label, _, value = read.decode().strip().partition(" ")
+            self._said[label] = value.strip()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._process and self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+            await self._process.communicate()
