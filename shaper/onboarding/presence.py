@@ -5,8 +5,8 @@ the roster is changed from the outside by swapping whole dictionaries, so a read
 """
 
 import json
-from collections import deque
-from collections.abc import Callable, Collection
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from shaper.onboarding.budget import DAY, Session, Terms
@@ -18,6 +18,8 @@ from shaper.policy.admission import Standing
 from shaper.policy.verdict import Person
 from shaper.record.transfer import TransferRecord
 
+LATELY = 600.0  # seconds
+SOON = 3 * DAY
 BACKLOG = 50_000  # records waiting for the disk; more are dropped, counted
 SHOWN = (  # of a record, in a person's own list
     "id", "time", "policy", "mode", "arm", "phase", "level", "direction", "target", "rule", "media", "evidence",
@@ -30,6 +32,15 @@ class Known(NamedTuple):
 
     volunteer: Volunteer
     consent: Consent | None
+
+
+class Census(NamedTuple):
+    """How many people have a consent that holds, were here lately, must be asked anew soon; by arm ("": none yet)."""
+
+    joined: int
+    active: int
+    expiring: int
+    arms: Mapping[str, int]
 
 
 class Presence:
@@ -91,6 +102,20 @@ class Presence:
             self._drawn.setdefault(client, record.arm)
         body = json.dumps({name: getattr(record, name) for name in SHOWN}, separators=(",", ":"))
         self._entries.append(Entry(found.volunteer.id, Kind.TRANSFER, now, record.size, body))
+
+    def census(self) -> Census:
+        """Count people for the metrics."""
+        now, arms = self._now(), Counter[str]()
+        joined = active = expiring = 0
+        for name, (volunteer, consent) in tuple(self._people.items()):
+            if consent is None or not consent.holds(now):
+                continue
+            session = self._sessions.get(name)
+            joined += 1
+            active += session is not None and now - session.last < LATELY
+            expiring += consent.expires - now < SOON
+            arms[volunteer.arm or self._drawn.get(name, "")] += 1
+        return Census(joined, active, expiring, dict(arms))
 
     def state(self, client: str) -> State:
         """Return where somebody stands now."""

@@ -24,6 +24,11 @@ class Pseudonyms:
         """Load or make the study's key, `DIRECTORY/pseudonyms-STUDY.key`, readable by its owner only."""
         return cls(private.ensure(directory / f"pseudonyms-{study}.key"))
 
+    @property
+    def assignment_key(self) -> bytes:
+        """The study's secret for drawing arms and rollouts, so that they stay as they are when the proxy restarts."""
+        return hmac.digest(self.key, b"arms and rollouts", "sha256")
+
     def of(self, id_: str) -> str:
         """Return the pseudonym: 16 letters and digits, 80 bits, so that two people never share one in practice."""
         return base64.b32encode(hmac.digest(self.key, id_.encode(), "sha256")[:10]).decode().lower()

@@ -52,6 +52,7 @@ class Roster(Presence):
     ) -> None:
         super().__init__(key, terms or Terms(), texts, now)
         self.journals = journals
+        self.assignment_key = pseudonyms.assignment_key
         self._store, self._pseudonyms = store, pseudonyms
         self._deleted: dict[str, float] = {}  # pseudonyms to erase from the journals once more, and since when
         self._purged = 0.0

@@ -22,6 +22,7 @@ from shaper.policy.judge import Judge
 from shaper.policy.model import Contains, Level, Policy
 from shaper.policy.refused import RefusedError
 from shaper.policy.schedule import Schedule, in_force
+from shaper.policy.verdict import Reason
 from shaper.proxy import gate, proxy_protocol, trailers
 from shaper.proxy.admitting import Admitting
 from shaper.proxy.authenticating import Authenticating
@@ -74,7 +75,8 @@ class Proxy:
         self.authority = _authority(policy, settings)
         self.shaping = Shaping(Judge(policy, key), self.metrics, recorders, schedule=schedule or Schedule(), key=key)
         self.shaping.enforce(policy)
-        self.admitting = Admitting(self.shaping, registry, standing or Standing())
+        stranger = Standing(exempt=Reason.NO_CONSENT) if registry else Standing()
+        self.admitting = Admitting(self.shaping, registry, standing or stranger)
         self.admitting.authority = self.authority
         self.admitting.congestion = settings.congestion
         self.shaping.shadows = [Judge(shadow, key) for shadow in shadows]

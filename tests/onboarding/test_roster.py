@@ -201,6 +201,19 @@ def test_an_arm_once_drawn_stays(opened, roster):
     assert opened().standing(pseudonym).person.arm == "slow"
 
 
+def test_a_census_counts_who_has_joined_is_here_and_must_be_asked_again(roster, clock):
+    ann, bob, gone = volunteer(roster), volunteer(roster), volunteer(roster)
+    roster.enrol()
+    roster.stop(gone)
+    roster.set_arm(ann, "slow")
+    roster.standing(ann)
+    assert roster.census() == (2, 1, 0, {"slow": 1, "": 1})
+    clock.now += TERMS.consent - DAY
+    assert roster.census() == (2, 0, 2, {"slow": 1, "": 1})
+    assert roster.standing(bob).exempt is None
+    assert roster.census().active == 1
+
+
 def test_a_person_sees_the_newest_of_their_own_list_and_nobody_elses(roster, clock):
     ann, bob = volunteer(roster), volunteer(roster)
     for size in range(1, 6):
@@ -299,6 +312,7 @@ def test_pseudonyms_are_the_same_after_a_restart_and_others_in_another_study(tmp
     with_first.close()
     again = open_roster(tmp_path / "a.sqlite", "first")
     assert again.known(pseudonym)
+    assert again.assignment_key == with_first.assignment_key
     again.close()
     assert Pseudonyms.of_study(tmp_path / "k", "one").of("id") != Pseudonyms.of_study(tmp_path / "k", "two").of("id")
 
