@@ -123,8 +123,10 @@ class Shaping:
     def _standing(self, visitor: Visitor) -> Standing:
         return PAUSED if self.paused else visitor.standing
 
-    def preliminary(self, host: str) -> Verdict:
-        """Return what can be said of an exchange before its response: whether its host is a target."""
+    def preliminary(self, host: str, visitor: Visitor | None = None) -> Verdict:
+        """Return what can be said of an exchange before its response: whether its host is a target, and it counts."""
+        if visitor and (exempt := self._standing(visitor).exempt):
+            return Verdict(exempt)
         target = self.judge.listing(host).target
         return Verdict(Reason.NO_RULE if target else Reason.UNTARGETED, target=target)
 
