@@ -23,7 +23,7 @@ from shaper.record.transfer import TransferRecord
 SCHEMA = "shaper.demo/1"
 TELLING = 10_000  # bytes after the burst: with fewer, a rate is mostly chance
 COLLATERAL = 0.25  # seconds by which something that is not slowed may be later than without shaping
-AGREEMENT = 0.1  # seconds between the client's clock and the proxy's
+AGREEMENT = 0.25  # seconds between the client's clock and the proxy's; both wait for the same event loop
 
 
 @dataclass(frozen=True, slots=True)
