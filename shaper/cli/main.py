@@ -6,15 +6,19 @@ import click
 
 from shaper.cli.calibrate import calibrate
 from shaper.cli.check import check
+from shaper.cli.ctl import ctl
 from shaper.cli.demo import demo
 from shaper.cli.detect import detect
+from shaper.cli.ethics import ethics
 from shaper.cli.explain import explain
 from shaper.cli.export import export
+from shaper.cli.invite import invite
 from shaper.cli.lint import lint
 from shaper.cli.pack import pack
 from shaper.cli.report import report
 from shaper.cli.run import run
 from shaper.cli.schema import schema
+from shaper.cli.top import top
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -31,12 +35,16 @@ def addon() -> None:
 
 main.add_command(calibrate)
 main.add_command(check)
+main.add_command(ctl)
 main.add_command(demo)
 main.add_command(detect)
+main.add_command(ethics)
 main.add_command(explain)
 main.add_command(export)
+main.add_command(invite)
 main.add_command(lint)
 main.add_command(pack)
 main.add_command(report)
 main.add_command(run)
 main.add_command(schema)
+main.add_command(top)
