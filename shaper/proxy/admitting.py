@@ -22,10 +22,10 @@ from mitmproxy.proxy.server import ConnectionHandler
 
 from shaper.policy.admission import Admission, Admitted, Registry, Standing
 from shaper.policy.pinned import Pinned
+from shaper.proxy import gate, lane
 from shaper.proxy.authority import Authority
 from shaper.proxy.bell import hear_bells
 from shaper.proxy.clock import monotonic
-from shaper.proxy.gate import GatedReader
 from shaper.proxy.shaping import Shaping
 from shaper.proxy.stream import ShapedHttpLayer
 from shaper.proxy.tunnel import ShapedTunnel
@@ -65,7 +65,8 @@ class Admitting:
             return
         hear_bells(handler)
         handler.max_conns = defaultdict(lambda: asyncio.Semaphore(ORIGINS))
-        _gate(handler, client)
+        gate.put_before(client, handler)
+        lane.keep_short(client, handler)
         writer = handler.transports[client].writer
         if self.congestion and isinstance(writer, asyncio.StreamWriter):
             sock = writer.get_extra_info("socket")
@@ -81,7 +82,7 @@ class Admitting:
     def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
         """Put a gate before the origin."""
         if handler := self._handlers.get(data.client.id):
-            _gate(handler, data.server)
+            gate.put_before(data.server, handler)
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Stream request bodies: store-and-forward would distort uploads."""
@@ -176,9 +177,3 @@ def _is_decrypted(choice: layer.NextLayer) -> bool:
     return any(
         isinstance(each, ClientTLSLayer) and each.conn is choice.context.client for each in choice.context.layers
     )
-
-
-def _gate(handler: ConnectionHandler, connection: object) -> None:
-    io = handler.transports.get(connection)  # type: ignore[call-overload]
-    if io and isinstance(io.reader, asyncio.StreamReader):
-        io.reader = GatedReader(io.reader)

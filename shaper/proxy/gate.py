@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import h2.connection
 import h2.events
 import mitmproxy.proxy.layers.http as http_layers
-from mitmproxy.connection import Connection, Server
+from mitmproxy.connection import Connection
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import Http2Client, Http2Server
@@ -39,11 +39,21 @@ class Gate(Protocol):
         """Allow `size` bytes more to be under way at any time."""
 
 
-class GatedReader:
-    """A stream reader whose reads can be held. Swapped in for the handler's own when a server connects."""
+READ = 16_384, 262_144
+"""Bytes that one read takes, at least and at most. The kernel makes room for some times what it sees read at once:
+small reads keep a slowed response's origin from running ahead, large ones cost less (asyncio's own are the largest)."""
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
+
+class GatedReader:
+    """A stream reader whose reads can be held. Swapped in for the handler's own when a connection is there.
+
+    The transport is paused too, or it would go on filling the reader.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, transport: asyncio.Transport) -> None:
         self._reader = reader
+        self._transport = transport
+        self._paused = False
         self._open = asyncio.Event()
         self._open.set()
 
@@ -55,20 +65,27 @@ class GatedReader:
     def hold(self) -> None:
         """Do not read on."""
         self._open.clear()
+        if self._transport.is_reading():
+            self._transport.pause_reading()
+            self._paused = True
 
     def let_go(self) -> None:
         """Read on."""
         self._open.set()
+        if self._paused:
+            self._transport.resume_reading()
+            self._paused = False
 
     def widen(self, size: int) -> None:
-        """Do nothing: TCP's own window decides."""
+        """Read a part of that at once."""
+        self._transport.max_size = min(max(READ[0], size // 16), READ[1])  # type: ignore[attr-defined]
 
 
-def swap_reader(handler: ConnectionHandler, server: Server) -> None:
-    """Put a gate before the reader of a fresh server connection."""
-    io = handler.transports[server]
-    if isinstance(io.reader, asyncio.StreamReader):
-        io.reader = GatedReader(io.reader)  # type: ignore[assignment]
+def put_before(connection: Connection, handler: ConnectionHandler) -> None:
+    """Put a gate before the reader of a fresh connection."""
+    io = handler.transports.get(connection)
+    if io and isinstance(io.reader, asyncio.StreamReader) and isinstance(io.writer, asyncio.StreamWriter):
+        io.reader = GatedReader(io.reader, io.writer.transport)  # type: ignore[assignment, arg-type]
 
 
 class Windows(Http2Connection):

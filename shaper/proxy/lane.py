@@ -7,6 +7,8 @@ exists only once every TLS layer is open.
 """
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Callable
 
 from mitmproxy import http
@@ -69,6 +71,15 @@ def _drain(tls: SSL.Connection) -> bytes:
             parts.append(tls.bio_read(65_535))
         except SSL.WantReadError:
             return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def keep_short(connection: Connection, handler: ConnectionHandler) -> None:
+    """Have the kernel take little more than it may send: it would take megabytes for a client that reads nothing."""
+    io = handler.transports.get(connection)
+    if io is not None and isinstance(io.writer, asyncio.StreamWriter):
+        with contextlib.suppress(OSError, AttributeError):  # the client is gone, or this system knows no such option
+            sock = io.writer.get_extra_info("socket")
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, FULL)
 
 
 def framing(framer: layer.Layer, stream_id: int, message: http.Message) -> Callable[[bytes], bytes]:

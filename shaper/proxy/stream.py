@@ -118,7 +118,7 @@ class ShapedStream(HttpStream):
         request = event.request
         if request.method != "CONNECT":
             live = self._shaping.begin(self._visitor, protocol=protocol(request.http_version))
-            live.verdict = self._shaping.preliminary(request.pretty_host)
+            live.verdict = self._shaping.preliminary(request.pretty_host, self._visitor)
             self._down = Passage(live, self._shaping)
         yield from super().state_wait_for_request_headers(event)
 
@@ -142,6 +142,13 @@ class ShapedStream(HttpStream):
                 return
             self._up.finish(Outcome.COMPLETE)
         yield from super().state_stream_request_body(event)
+
+    def make_server_connection(self) -> layer.CommandGenerator[bool]:
+        """Connect, and read little at once until the response is decided on."""
+        connected = yield from super().make_server_connection()
+        if connected and (gate := self._gate(self.context.server)):
+            gate.widen(0)
+        return connected
 
     # The response
 

@@ -15,7 +15,7 @@ from shaper.policy.verdict import Verdict
 from shaper.proxy.bell import Bell, Rung
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
-from shaper.proxy.gate import GatedReader
+from shaper.proxy.gate import WINDOW, GatedReader
 from shaper.proxy.lane import Lane
 from shaper.proxy.shaping import Settle, Shaping
 from shaper.proxy.visitor import Visitor
@@ -76,12 +76,14 @@ class ShapedTunnel(TCPLayer):
                 yield from self._abort()
             elif side.channel and not side.channel.closed and not side.channel.end():
                 side.closing = True
+            elif event.connection is self.context.client:  # mitmproxy knows no half-closed CONNECT
+                yield from self._abort()
             else:
                 yield from self._close(side)
         elif isinstance(event, Rung):
             for side in self._sides.values():
                 if side.bell is event.command and side.closing:
-                    yield from self._close(side)
+                    yield from self._abort() if side.source is self.context.client else self._close(side)
 
     def _forget_when_idle(self, now: float) -> None:
         """Shape no more after a long silence, as the episodes' devices lost a flow's state."""
@@ -113,12 +115,16 @@ class ShapedTunnel(TCPLayer):
             return
         now = monotonic()
         pacer = shaping.pacer(self._verdict, self._visitor, side.live.direction, now)
+        mark = marks(min((limit.rate for limit in self._verdict.limits), default=None))
+        gate = io.reader if io and isinstance(io.reader, GatedReader) else None
+        if gate:
+            gate.widen(max(0, mark.high - WINDOW))
         side.bell = Bell()
         side.channel = Channel(
             live=side.live,
             pacer=pacer,
-            mark=marks(min((limit.rate for limit in self._verdict.limits), default=None)),
-            gate=io.reader if io and isinstance(io.reader, GatedReader) else None,
+            mark=mark,
+            gate=gate,
             send=lane.write,
             is_full=lambda: lane.is_full,
             on_drained=side.bell.ring,
@@ -142,12 +148,13 @@ class ShapedTunnel(TCPLayer):
                 yield commands.CloseConnection(connection)
 
     def leave(self) -> None:
-        """End both directions: the client is gone."""
+        """End both directions: the client is gone. Only a direction with bytes still to pass is cut short by that."""
         self._finish(Outcome.CLIENT_ABORT)
 
     def _finish(self, outcome: Outcome) -> None:
         for side in self._sides.values():
-            self._end(side, outcome)
+            cut = outcome is not Outcome.CLIENT_ABORT or (side.channel is not None and not side.channel.is_empty)
+            self._end(side, outcome if cut else Outcome.COMPLETE)
         self._stop_policing()
         self._handle_event = self.ignore  # type: ignore[method-assign, assignment]
 
