@@ -1,7 +1,7 @@
 """What the data support and what they do not, in words.
 
-A claim is supported when the arms differ after Holm's adjustment, or when the interval leaves no room for a difference
-worth speaking of. Anything else is open, and is said to be: that no difference was found is not that there is none.
+A claim is supported when the arms differ, judged over all comparisons together, or when the interval leaves no room for
+a difference worth speaking of. Anything else is open, and is said to be: none was found is not that there is none.
 """
 
 from collections.abc import Sequence
@@ -81,7 +81,7 @@ def _about(way: Direction, found: Sequence[Difference]) -> Claim:
         case Direction.UP | Direction.DOWN:
             most = max(one.p_family for one in found)
             text = f"{subject} is {word[way]} under {arms} than under {first.reference}."
-            return Claim(Support.SUPPORTED, text, f"{_pairs(found)}, {p_value(most)} after Holm")
+            return Claim(Support.SUPPORTED, text, f"{_pairs(found)}, {p_value(most)} over all comparisons")
         case Direction.ALIKE:
             within = ", within a tenth" if first.factor else ""
             text = f"{subject} is the same under {arms} as under {first.reference}{within}."

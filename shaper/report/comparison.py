@@ -2,12 +2,12 @@
 
 What is paired is a block: within it each object's figure under the reference is taken from that under the arm, and the
 objects' differences are averaged, so that a block counts once however many objects it has. Sizes and intervals are
-for each comparison by itself; whether arms differ is judged over the whole family of them (Holm).
+for each comparison by itself; whether arms differ is judged over the whole family of them.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import groupby
 from math import exp, log
 
 import duckdb
@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from shaper.report.drawing import TIMES, WIDTH, arm_colour, light
+from shaper.report.family import family_p
 from shaper.report.metric import METRICS, Metric
-from shaper.report.pairs import Floats, Shift, shift
+from shaper.report.pairs import Floats, Shift, cautious, shift
 from shaper.report.panel import Panel, panel
 from shaper.report.power import pairs_needed, power, smallest_effect
 
@@ -37,7 +38,7 @@ class Difference:
     arm: str
     reference: str
     shift: Shift
-    p_family: float  # after Holm, over all comparisons of the report
+    p_family: float  # adjusted for all comparisons of the report
     power: float | None  # of finding a slowdown by a fifth with these pairs
     pairs_needed: int | None  # for a power of 0.8
     smallest: float | None  # what these pairs find with a power of 0.8
@@ -56,25 +57,30 @@ class Difference:
 
 def differences(db: duckdb.DuckDBPyConnection, arms: Sequence[str], reference: str) -> list[Difference]:
     """Compare every arm with the reference in every figure that both have."""
-    found = [one for metric in METRICS for one in _differences(db, metric, arms, reference)]
-    adjusted = holm([one.shift.p for one in found])
-    judged = [replace(one, p_family=p) for one, p in zip(found, adjusted, strict=True)]
+    paired = [one for metric in METRICS for one in _paired(db, metric, reference)]
+    others = [arm for arm in arms if arm != reference]
+    found = []
+    for arm in others:
+        own = [one for one in paired if one.arm == arm]
+        adjusted = family_p([dict(zip(one.blocks, cautious(*one.bounds), strict=True)) for one in own])
+        # Each arm's family is exact; several arms are judged more strictly by their number (Bonferroni).
+        found += [_difference(one, reference, min(1.0, p * len(others))) for one, p in zip(own, adjusted, strict=True)]
     order = [metric.name for metric in METRICS]
-    return sorted(judged, key=lambda one: (one.panel, order.index(one.metric), list(arms).index(one.arm)))
+    return sorted(found, key=lambda one: (one.panel, order.index(one.metric), others.index(one.arm)))
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """Adjust p-values for how many there are (Holm, Scandinavian Journal of Statistics 6(2), 1979)."""
-    order = np.argsort(ps)
-    stepped = np.maximum.accumulate(np.asarray(ps)[order] * np.arange(len(ps), 0, -1)) if ps else np.zeros(0)
-    adjusted = np.empty(len(ps))
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return [float(p) for p in adjusted]
+@dataclass(frozen=True, slots=True)
+class _Paired:
+    """The bounds on one arm's differences in one figure, by block."""
+
+    metric: Metric
+    panel: Panel
+    arm: str
+    blocks: list[str]
+    bounds: Floats
 
 
-def _differences(
-    db: duckdb.DuckDBPyConnection, metric: Metric, arms: Sequence[str], reference: str
-) -> list[Difference]:
+def _paired(db: duckdb.DuckDBPyConnection, metric: Metric, reference: str) -> list[_Paired]:
     low, high = metric.bounds
     rows = db.execute(
         f"""
@@ -83,42 +89,39 @@ def _differences(
             FROM (SELECT *, {low} AS low, {high} AS high FROM samples WHERE (media = 'page') = ?)
             WHERE low IS NOT NULL GROUP BY ALL
         )
-        SELECT arm.media, arm.probe, arm.arm, avg(arm.low - control.high), avg(arm.high - control.low)
+        SELECT arm.media, arm.probe, arm.arm, concat_ws('/', run, block),
+               avg(arm.low - control.high), avg(arm.high - control.low)
         FROM figure AS arm JOIN figure AS control USING (media, probe, object, run, block)
         WHERE control.arm = ? AND arm.arm != ?
         GROUP BY arm.media, arm.probe, arm.arm, run, block ORDER BY ALL
         """,  # noqa: S608
         [metric.pages, reference, reference],
     ).fetchall()
-    bounds: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
-    for media, probe, arm, least, most in rows:
-        bounds[media, probe, arm].append((least, most))
     return [
-        _difference(metric, panel(media, probe), arm, reference, np.array(pairs))
-        for (media, probe, arm), pairs in bounds.items()
-        if arm in arms
+        _Paired(metric, panel(media, probe), arm, blocks, np.array([least, most]))
+        for (media, probe, arm), same in groupby(rows, key=lambda row: row[:3])
+        for _, _, _, blocks, least, most in [tuple(map(list, zip(*same, strict=True)))]
     ]
 
 
-def _difference(metric: Metric, shown: Panel, arm: str, reference: str, bounds: Floats) -> Difference:
-    low, high = bounds.T
-    found = shift(low, high)
+def _difference(one: _Paired, reference: str, p_family: float) -> Difference:
+    low, high = one.bounds
     known = low[low == high]
     spread = known - np.median(known) if known.size else known
-    planned = metric.factor and known.size > 1
+    planned = one.metric.factor and known.size > 1
     return Difference(
-        metric=metric.name,
-        label=metric.label,
-        factor=metric.factor,
-        unit=metric.unit,
-        panel=shown,
-        arm=arm,
+        metric=one.metric.name,
+        label=one.metric.label,
+        factor=one.metric.factor,
+        unit=one.metric.unit,
+        panel=one.panel,
+        arm=one.arm,
         reference=reference,
-        shift=found,
-        p_family=found.p,
-        power=power(spread, SOUGHT, found.pairs) if planned else None,
+        shift=shift(low, high),
+        p_family=p_family,
+        power=power(spread, SOUGHT, low.size) if planned else None,
         pairs_needed=pairs_needed(spread, SOUGHT) if planned else None,
-        smallest=smallest_effect(spread, found.pairs) if planned else None,
+        smallest=smallest_effect(spread, low.size) if planned else None,
     )
 
 

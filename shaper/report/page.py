@@ -28,7 +28,7 @@ PICTURES = {
     "differences": Picture(
         "Factors by which times differ from the reference, with intervals",
         "Each dot is an estimate, each bar its 95 % interval. A dot is filled where the arms are told apart after "
-        "adjusting for the number of comparisons. An arrow: the data do not reach that end.",
+        "judging all comparisons together. An arrow: the data do not reach that end.",
         lambda study: any(one.factor for one in study.differences),
         lambda study: comparison.draw(study.differences, study.arms),
     ),
@@ -86,7 +86,10 @@ def page(study: Study, tables: dict[str, Table], pictures: dict[str, str]) -> st
     templates = Environment(
         loader=PackageLoader("shaper.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    figures = {name: {"svg": Markup(svg), "caption": PICTURES[name].caption} for name, svg in pictures.items()}  # noqa: S704
+    figures = {
+        name: {"svg": Markup(svg), "title": PICTURES[name].title, "caption": PICTURES[name].caption}  # noqa: S704
+        for name, svg in pictures.items()
+    }
     style, _, _ = templates.loader.get_source(templates, "page.css") if templates.loader else ("", None, None)
     return templates.get_template("page.html").render(
         study=study, tables=tables, figures=figures, palette=Markup(palette_css()), style=Markup(style),  # noqa: S704

@@ -102,22 +102,33 @@ def shift(low: Floats, high: Floats, confidence: float = 0.95) -> Shift:
     low_estimate, lower, _ = hodges_lehmann(low, confidence)
     high_estimate, _, upper = hodges_lehmann(high, confidence)
     below, above = _finite(low), _finite(high)
-    total = pairs * (pairs + 1) / 2
-    effect = tuple(float(2 * signed_rank_sum(bound) / total - 1) for bound in (below, above))
-    opposed = effect[0] * effect[1] <= 0 and censored > 0
     return Shift(
         pairs=pairs,
         censored=censored,
         estimate=(float(low_estimate), float(high_estimate)),
         lower=float(lower),
         upper=float(upper),
-        p=1.0 if opposed else max(signed_rank_p(below), signed_rank_p(above)),
-        effect=(effect[0], effect[1]),
+        p=signed_rank_p(cautious(low, high)),
+        effect=(rank_biserial(below), rank_biserial(above)),
     )
 
 
+def cautious(low: Floats, high: Floats) -> Floats:
+    """Return the differences within their bounds that speak least for an effect; all 0 where that says nothing."""
+    below, above = _finite(low), _finite(high)
+    if rank_biserial(below) >= 0:
+        return below
+    return above if rank_biserial(above) <= 0 else np.zeros_like(low)
+
+
+def rank_biserial(differences: Floats) -> float:
+    """Return the matched-pairs rank-biserial correlation (Kerby, Comprehensive Psychology 3, 2014)."""
+    pairs = differences.size
+    return float(2 * signed_rank_sum(differences) / (pairs * (pairs + 1) / 2) - 1) if pairs else 0.0
+
+
 def _finite(differences: Floats) -> Floats:
-    """Replace an infinite bound by one that ranks the same: beyond every other."""
+    """Replace an infinite bound by one beyond every other, which ranks the same."""
     known = np.abs(differences[np.isfinite(differences)])
     beyond = 2 * float(np.max(known, initial=0.0)) + 1
     return np.clip(differences, -beyond, beyond)

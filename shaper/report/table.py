@@ -51,7 +51,8 @@ def _samples(study: Study) -> Table:
 def _differences(study: Study) -> Table:
     columns = (
         "figure", "media", "probe", "arm", "reference", "factor", "estimate_low", "estimate_high", "lower", "upper",
-        "p", "p_holm", "effect_low", "effect_high", "pairs", "censored", "power_of_a_fifth", "pairs_needed", "smallest",
+        "p", "p_family", "effect_low", "effect_high", "pairs", "censored", "power_of_a_fifth", "pairs_needed",
+        "smallest",
     )  # fmt: skip
     rows, shown = [], []
     for one in study.differences:
@@ -77,7 +78,7 @@ def _differences(study: Study) -> Table:
         f"Paired differences from {study.reference}: Hodges-Lehmann estimate and interval, Wilcoxon's signed-rank test",
         columns,
         tuple(rows),
-        ("measure", "what", "arm", "estimate", "95 %", "p", "p, Holm", "effect", "pairs", "unfinished",
+        ("measure", "what", "arm", "estimate", "95 %", "p", "p, family", "effect", "pairs", "unfinished",
          "power, a fifth", "pairs for 0.8", "smallest found"),
         tuple(shown),
     )  # fmt: skip
