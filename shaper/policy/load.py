@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from shaper.policy.model import Policy
@@ -44,20 +44,30 @@ class PolicyError(Exception):
 
 def load(path: Path) -> Policy:
     """Read the policy file, or raise PolicyError."""
+    return load_as(Policy, path)
+
+
+def load_as[T: BaseModel](model: type[T], path: Path) -> T:
+    """Read a file of another shape, with the same care."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         problem = getattr(error, "strerror", None) or str(error)
         raise PolicyError(str(path), None, "", f"cannot be read: {problem}", "check the path") from None
-    return loads(content, str(path))
+    return loads_as(model, content, str(path))
 
 
 def loads(content: str | bytes, place: str) -> Policy:
     """Read a policy from YAML, or raise PolicyError. `place` is how errors name it."""
+    return loads_as(Policy, content, place)
+
+
+def loads_as[T: BaseModel](model: type[T], content: str | bytes, place: str) -> T:
+    """Read YAML of another shape, with the same care."""
     document = _Document(_text(content, place), place)
     try:
-        return Policy.model_validate(document.data)
+        return model.model_validate(document.data)
     except ValidationError as error:
         found = [document.explain(details) for details in _relevant(error)]
         first, *others = sorted(found, key=lambda error: error.line or 0)
