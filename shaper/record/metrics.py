@@ -274,6 +274,7 @@ class Metrics(Families):
         """Note how many people take part: counts only."""
         for state, count in (("joined", joined), ("active", active), ("expiring", expiring)):
             self._volunteers.labels(state).set(count)
+        self._assigned.clear()
         for arm, count in arms.items():
             self._assigned.labels(self.vetted(arm)).set(count)
 

@@ -7,7 +7,6 @@ import math
 import re
 import time
 from dataclasses import replace
-from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,10 @@ from shaper.record.metrics import Metrics
 PAGE = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
 RECIPES = re.findall(r"^```promql\n(.*?)```", PAGE, re.MULTILINE | re.DOTALL)
 ALL = [question for board in boards().values() for question in questions(board)]
-ROUNDS = 16  # minutes of the lab's day, told in half a second each
+PHASES = {  # a minute of the lab's day is told in half a second, until Prometheus has seen each phase at work
+    "before": 'shaper_phase_active{phase="before"} == 1',
+    "slow": "rate(shaper_rate_ratio_count[1m]) > 0",
+}
 
 
 class Observed:
@@ -55,10 +57,13 @@ def observed(tmp_path_factory, needs):
     folder = tmp_path_factory.mktemp("prometheus")
     with private_prometheus(folder, instances) as prometheus:
         records = []
-        for _, phase in zip(range(ROUNDS), cycle(["before", "slow", "slow"]), strict=False):
-            for lab in labs:
-                records += lab.minute(phase)
-            time.sleep(0.5)
+        for phase, seen in PHASES.items():
+            end = time.time() + 4
+            while time.time() < end or not prometheus.now(seen, time.time()):
+                assert time.time() < end + 60, "prometheus never saw it"
+                for lab in labs:
+                    records += lab.minute(phase)
+                time.sleep(0.5)
         total = f"sum(shaper_responses_total) == {len(records)}"
         rules = "count(shaper:response_duration_seconds:p99_5m > 0)"
         wait_for(lambda: prometheus.now(total, time.time()) and prometheus.now(rules, time.time()))
