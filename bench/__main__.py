@@ -1,0 +1,167 @@
+"""`make bench`: shaper against its goals, with mitmproxy without it as the floor. Two to six minutes.
+
+    python -m bench [--quick] [--only SECTION]… [--json FILE]
+
+The load client is this process, the origin and the proxies are processes of their own. What is compared is measured in
+one run, in turns; goals are those of a quiet machine with two cores.
+"""
+
+import argparse
+import asyncio
+import gc
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from bench import accuracy, collateral, cost
+from bench.origin import Origin
+from bench.scoreboard import Scoreboard
+from bench.subject import BURST, RATES, SLOW, direct, host_of, mitmproxy, shaper
+from shaper.measure import line
+from shaper.pacing.limit import quantum
+
+NAMES = ["localhost", "127.0.0.1", *map(host_of, RATES)]
+
+
+class Bench:
+    """What one run works with."""
+
+    def __init__(self, home: Path, *, quick: bool):
+        self.home, self.quick = home, quick
+        self.board = Scoreboard()
+        (home / "origin").mkdir()
+        self.origin = Origin(home / "origin", NAMES)
+        self.shaper = shaper(home / "shaper", self.origin)
+        self.mitmproxy = mitmproxy(home / "mitmproxy", self.origin)
+        self.direct = direct(self.origin)
+        self._made = 0
+
+    def stop(self):
+        for each in (self.shaper, self.mitmproxy, self.origin):
+            each.program.stop()
+
+    def fresh(self, make):
+        """Return what starts another subject of a kind before another origin."""
+
+        def start(origin):
+            self._made += 1
+            return make(self.home / f"fresh{self._made}", origin)
+
+        return start
+
+
+async def rate(bench):
+    """Accuracy, and what is given away after idling"""
+    board, repeats = bench.board, 3 if bench.quick else 9
+    async for protocol, rate, size, value, _ in accuracy.table(bench.shaper, repeats=repeats):
+        board.add("shaper", f"achieved/configured {rate / 1e6:g}M {size} {protocol}", value, "", 0.99, 1.01)
+    for rate in RATES[1:]:
+        found = [await accuracy.after_idling(bench.shaper, "h1", rate, idle=1 if bench.quick else 5) for _ in range(3)]
+        most = BURST + max(2 * quantum(rate / 8), 0.01 * rate / 8)
+        board.add("shaper", f"after idling {rate / 1e6:g}M 100k", median(v for v, _ in found), "", None, 1.02)
+        board.add("shaper", f"  most over the rate at once {rate / 1e6:g}M", max(e for _, e in found), "B", None, most)
+
+
+async def shape(bench):
+    """Distance from the ideal line at 150 kbit/s, and the longest gap"""
+    for protocol, others in (("h1", 0), ("h2", 0), ("h1", 19), ("h2", 19)):
+        lines = await accuracy.shape(bench.shaper, protocol, SLOW, beside=others)
+        label, most = f"{1 + others} at once {protocol}", BURST + quantum(SLOW / 8)
+        far = max((line.distance(each, SLOW) for each in lines), default=None)
+        gap = max((1000 * line.longest_gap(each) for each in lines), default=None)
+        varies = max((line.variation(each) for each in lines), default=None)
+        bench.board.add("shaper", f"distance from the line, {label}", far, "B", None, most)
+        bench.board.add("shaper", f"longest gap, {label}", gap, "ms", None, 30 if others else 60)
+        bench.board.add("shaper", f"CV of the rate in 100 ms, {label}", varies, "", None, 0.10)
+
+
+async def page(bench):
+    """A page beside slowed streams on the same h2 connection"""
+    rounds, seconds = (1, 2.0) if bench.quick else (3, 4.0)
+    for count in (0, 1, 50, 90):
+        subjects = [bench.direct, bench.mitmproxy, bench.shaper]
+        times = await collateral.interleaved(subjects, count, rounds=rounds, seconds=seconds)
+        floor = collateral.p50_p99(times["mitmproxy"])
+        for subject in subjects:
+            p50, p99 = collateral.p50_p99(times[subject.name])
+            ours = subject is bench.shaper
+            bench.board.add(subject.name, f"page p50 beside {count}", p50, "ms", None, floor[0] + 0.3 if ours else None)
+            bench.board.add(subject.name, f"page p99 beside {count}", p99, "ms", None, 25 if ours else None)
+
+
+async def h1_origin(bench):
+    """A page beside 20 slowed images, h2 client and h1-only origin"""
+    for subject in (bench.mitmproxy, bench.shaper):
+        times = await collateral.beside(subject, 20, seconds=4.0 if bench.quick else 10.0, h1_origin=True)
+        stalled = sum(each >= collateral.STALLED for each in times) / len(times)
+        ours = subject is bench.shaper
+        bench.board.add(subject.name, "pages that stalled", 100 * stalled, "%", None, 0 if ours else None)
+        bench.board.add(subject.name, "slowest page", 1000 * max(times), "ms", None, 100 if ours else None)
+
+
+async def memory(bench):
+    """Memory and read-ahead a transfer of 50 MB"""
+    count, seconds = (10, 4.0) if bench.quick else (40, 8.0)
+    for protocol in ("h1", "h2"):
+        for make, name in ((mitmproxy, "mitmproxy"), (shaper, "shaper")):
+            for stalled in (False, True):
+                mean, most = await cost.read_ahead(
+                    bench.fresh(make), protocol, count, stalled=stalled, seconds=seconds
+                )
+                label = f"{protocol}{', client stalled' if stalled else ''}"
+                goal = 128 if name == "shaper" else None
+                bench.board.add(name, f"read-ahead, mean, {label}", mean / 1000, "kB", None, goal)
+                bench.board.add(name, f"read-ahead, most, {label}", most / 1000, "kB")
+
+
+async def processor(bench):
+    """Processor time and memory of slowed transfers at 150 kbit/s"""
+    seconds = 4.0 if bench.quick else 10.0
+    for protocol, count in (("h1", 100), ("h2", 100), ("h1", 200), ("h2", 200)):
+        floor = None
+        for subject in (bench.mitmproxy, bench.shaper):
+            core, a_gigabyte, size = await cost.running(subject, protocol, count, seconds=seconds)
+            ours, label = subject is bench.shaper, f"{count} {protocol}"
+            most = 0.15 if ours and count == 200 else None
+            bench.board.add(subject.name, f"share of a core, {label}", core, "", None, most)
+            most = 80 if ours and count == 100 and protocol == "h1" else None
+            bench.board.add(subject.name, f"CPU seconds a GB, {label}", a_gigabyte, "s/GB", None, most)
+            most = floor + 64 if floor is not None else None
+            bench.board.add(subject.name, f"memory a transfer, {label}", size / 1024, "KiB", None, most)
+            floor = size / 1024
+
+
+SECTIONS = {each.__name__: each for each in (rate, shape, page, h1_origin, memory, processor)}
+
+
+async def run(bench, chosen):
+    bench.board.section("Start")
+    bench.board.add("mitmproxy", "start-up", bench.mitmproxy.started_in, "s")
+    bench.board.add("shaper", "start-up", bench.shaper.started_in, "s", None, 1.5)
+    for name in chosen:
+        bench.board.section(SECTIONS[name].__doc__)
+        gc.collect()
+        gc.freeze()
+        await SECTIONS[name](bench)
+
+
+def main():
+    options = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
+    options.add_argument("--quick", action="store_true", help="fewer repeats: shows that it works, not how fast it is")
+    options.add_argument("--only", action="append", choices=SECTIONS, help="this section; may be given again")
+    options.add_argument("--json", type=Path, help="write the figures here too")
+    asked = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="shaper-bench-") as home:
+        bench = Bench(Path(home), quick=asked.quick)
+        try:
+            asyncio.run(run(bench, asked.only or list(SECTIONS)))
+        finally:
+            bench.stop()
+    if asked.json:
+        bench.board.save(asked.json)
+    goals = sum(figure.has_goal for figure in bench.board.figures)
+    print(f"\n{goals - len(bench.board.missed())} of {goals} goals met.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What do slowed transfers do to the pages beside them? Latency of small HTML, requests a second, stalls."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from statistics import median
+from time import monotonic
+
+from bench.accuracy import whole
+
+STALLED = 3.0
+"""Seconds after which a page that has not come counts as stalled."""
+
+
+@asynccontextmanager
+async def slowed(subject, sessions, count, settle=1.0):
+    """Keep `count` slowed transfers of 50 MB going, spread over sessions."""
+    tasks = [
+        asyncio.create_task(sessions[i % len(sessions)].request(f"{subject.slow}/50m.jpg", timeout=600))
+        for i in range(count)
+    ]
+    await asyncio.sleep(settle if count else 0)
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def page_times(session, seconds, pause=0.005, timeout=STALLED):
+    """Ask for the page again and again; return how long each took (a stalled one: `timeout`)."""
+    times, until = [], monotonic() + seconds
+    while monotonic() < until:
+        fetched = await session.request("/page.html", timeout=timeout)
+        times.append(fetched.duration if whole(fetched) else timeout)
+        await asyncio.sleep(pause)
+    return times
+
+
+async def beside(subject, count, *, protocol="h2", same=True, seconds=5.0, h1_origin=False):
+    """Return the page's times beside `count` slowed transfers on the same connection, or each on one of its own."""
+    url = subject.url(h1_origin=h1_origin)
+    session = await subject.connect(protocol, url=url)
+    others = [session] if same else [await subject.connect(protocol, url=url) for _ in range(count)]
+    try:
+        await session.request("/page.html", timeout=STALLED)
+        async with slowed(subject, others, count):
+            return await page_times(session, seconds)
+    finally:
+        for each in {session, *others}:
+            await each.close()
+
+
+async def interleaved(subjects, count, *, rounds=3, **how):
+    """Return each subject's times over several rounds in turn, so that all meet the same machine."""
+    times = {subject.name: [] for subject in subjects}
+    for _ in range(rounds):
+        for subject in subjects:
+            times[subject.name].append(await beside(subject, count, **how))
+    return times
+
+
+def percentile(values, share):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def p50_p99(rounds):
+    """Return milliseconds: medians over rounds of the median and of the 99th percentile."""
+    return tuple(1000 * median(percentile(each, share) for each in rounds) for share in (0.5, 0.99))

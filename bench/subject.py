@@ -1,0 +1,106 @@
+"""What is measured: shaper, mitmproxy without it, or no proxy at all, behind one way to connect and to ask.
+
+A subject is asked for a rate by the host name or the path of a URL. `slow` is the path prefix under which its responses
+come at 150 kbit/s: shaper slows them itself, for the others the origin does.
+"""
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.origin import Origin
+from bench.program import Program, free_port
+from shaper.measure.probe import connect
+
+RATES = (150_000, 1_000_000, 10_000_000, 50_000_000)
+BURST = 2048
+SLOW = RATES[0]
+BIN = Path(sys.executable).parent
+
+
+def host_of(rate):
+    return f"r{rate}.bench.test"
+
+
+@dataclass
+class Subject:
+    """Something that answers requests, and how to reach it."""
+
+    name: str
+    origin: Origin
+    ca: Path
+    program: Program | None = None
+    proxy: tuple[str, int] | None = None
+    slow: str = "/slow"
+    started_in: float = 0.0
+
+    def url(self, rate=None, *, h1_origin=False, tunnelled=False):
+        """Return the URL of the origin as this subject's clients write it."""
+        _ = rate
+        if tunnelled:
+            return f"https://127.0.0.1:{self.origin.tunnel_port}"
+        return f"https://localhost:{self.origin.h1_port if h1_origin else self.origin.port}"
+
+    async def connect(self, protocol="h1", rate=None, *, url=None, **more):
+        url = url or self.url(rate)
+        direct = self.proxy is None or "127.0.0.1" in url
+        return await connect(url, protocol=protocol, proxy=self.proxy, ca=self.origin.ca if direct else self.ca, **more)
+
+    def stop(self):
+        if self.program:
+            self.program.stop()
+
+
+class Shaper(Subject):
+    """`shaper run`. A rate has a host name of its own."""
+
+    def url(self, rate=None, **kind):
+        return f"https://{host_of(rate)}" if rate else super().url(**kind)
+
+
+def direct(origin):
+    return Subject("direct", origin, origin.ca)
+
+
+def policy_text(extra=""):
+    """Return a policy with a target for each rate; `localhost` is slowed to 150 kbit/s too."""
+    lines = ["version: 1", "study: bench", "targets:"]
+    lines += [f"  r{rate}: {{hosts: [{host_of(rate)}{', localhost' if rate == SLOW else ''}]}}" for rate in RATES]
+    lines += ["rules:"]
+    lines += [
+        f"  - {{name: r{rate}, target: r{rate}, media: [image, video], "
+        f"caps: [{{scope: response, rate: {rate / 1000:g} kbit/s, burst: {BURST} B}}]}}"
+        for rate in RATES
+    ]
+    return "\n".join(lines) + "\n" + extra
+
+
+def shaper(home: Path, origin, *, policy=None, more=()):
+    """Start `shaper run` under a policy of RATES."""
+    home.mkdir()
+    file = home / "policy.yaml"
+    file.write_text(policy or policy_text())
+    routes = [f"--connect-to={host_of(rate)}:443:127.0.0.1:{origin.port}" for rate in RATES]
+    program = Program(
+        str(BIN / "shaper"), "run", f"--policy={file}", "--listen=127.0.0.1:0", "--metrics=127.0.0.1:0",
+        f"--ca-dir={home}", f"--origin-ca={origin.ca}", *routes, *more, log=home / "shaper.log",
+    )  # fmt: skip
+    seconds = program.wait_for(text="metrics")
+    port = int(re.search(r"proxy +127\.0\.0\.1:(\d+)", program.printed())[1])
+    return Shaper("shaper", origin, home / "shaper-ca.pem", program, ("127.0.0.1", port), "", seconds)
+
+
+def mitmproxy(home: Path, origin, *, more=()):
+    """Start mitmdump, which streams every body and does nothing else."""
+    home.mkdir()
+    port = free_port()
+    program = Program(
+        str(BIN / "mitmdump"), "-q", "--listen-host=127.0.0.1", f"--listen-port={port}", f"--set=confdir={home}",
+        "--set=stream_large_bodies=1", f"--set=ssl_verify_upstream_trusted_ca={origin.ca}", "--set=flow_detail=0",
+        f"--ignore-hosts=:{origin.tunnel_port}$", *more, log=home / "mitmdump.log",
+    )  # fmt: skip
+    seconds = program.wait_for(port=port)
+    return Subject("mitmproxy", origin, home / "mitmproxy-ca-cert.pem", program, ("127.0.0.1", port), "/slow", seconds)
+
+
