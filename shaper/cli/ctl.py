@@ -114,7 +114,7 @@ def export(obj: tuple[Remote, bool]) -> None:
     for cell in answer["cells"]:
         click.echo(f"{cell['volunteers']:>6}  {cell['state']}  {cell['arm'] or '-'}  {cell['access'] or '-'}")
     if answer["suppressed"]:
-        click.echo(f"{answer['suppressed']} cells with fewer than {answer['least']} people are left out.")
+        click.echo(f"{answer['suppressed']} left out: cells with fewer than {answer['least']} people.")
 
 
 @ctl.command()

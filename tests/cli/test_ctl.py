@@ -111,7 +111,7 @@ def test_phases_pauses_and_reloads_reach_the_proxy(run, lab):
 def test_volunteers_exports_and_the_audit_log_are_listed(run, roster):
     pseudonym, _ = roster.enrol(access="mobile")
     assert run("volunteers").output.startswith(f"{pseudonym}  invited  -  mobile")
-    assert run("export").output == "1 cells with fewer than 5 people are left out.\n"
+    assert run("export").output == "1 left out: cells with fewer than 5 people.\n"
     [line] = run("audit", "-n", "5").output.splitlines()
     assert "  volunteers  done" in line
 
