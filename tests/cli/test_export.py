@@ -1,0 +1,63 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+from synthetic_run import make_run
+
+from shaper.cli.main import main
+from shaper.measure.run import Run
+from shaper.report.parquet import pack
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run(tmp_path / "run", blocks=2, timeout=3.0)
+
+
+def export(run, out):
+    said = CliRunner().invoke(main, ["export", "--ooni", str(run), "-o", str(out)])
+    assert said.exit_code == 0, said.output
+    return [json.loads(line) for line in out.read_text().splitlines()]
+
+
+def test_every_transfer_is_one_measurement_with_its_reads_and_its_truth(run, tmp_path):
+    measurements = {one["id"]: one for one in export(run, tmp_path / "out.jsonl")}
+    transfers = [sample for sample in Run.open(run).samples() if sample.browser is None]
+    assert set(measurements) == {sample.id for sample in transfers}
+    for sample in transfers:
+        one = measurements[sample.id]
+        reads = [event for event in one["test_keys"]["network_events"] if event["failure"] is None]
+        assert [(event["t0"], event["t"], event["num_bytes"]) for event in reads] == [
+            tuple(read) for read in sample.reads
+        ]
+        assert one["annotations"]["shaper_truth_manner"] == sample.truth.manner
+        assert all(isinstance(note, str) for note in one["annotations"].values())
+
+
+def test_a_timeout_is_the_failure_of_a_read_and_not_of_the_measurement(run, tmp_path):
+    late = next(one for one in export(run, tmp_path / "out.jsonl") if one["id"] == "0-announced-h1-clip")
+    assert late["test_keys"]["failure"] is None
+    assert late["test_keys"]["network_events"][-1]["failure"] == "generic_timeout_error"
+    assert late["test_keys"]["network_events"][-1]["t"] == 3.0
+
+
+def test_no_address_or_network_is_in_it(run, tmp_path):
+    for one in export(run, tmp_path / "out.jsonl"):
+        assert (one["probe_asn"], one["probe_cc"], one["probe_ip"]) == ("AS0", "ZZ", "127.0.0.1")
+        assert one["input"] is None
+        assert not [event for event in one["test_keys"]["network_events"] if "address" in event]
+
+
+def test_a_packed_run_exports_the_same(run, tmp_path):
+    lines = export(run, tmp_path / "lines.jsonl")
+    list(pack([run]))
+    assert export(run, tmp_path / "packed.jsonl") == lines
+
+
+def test_a_broken_run_is_refused_and_nothing_is_left_half_written(run, tmp_path):
+    with (run / "samples.jsonl").open("a") as file:
+        file.write('{"schema":"shaper.sam')
+    said = CliRunner().invoke(main, ["export", "--ooni", str(run), "-o", str(tmp_path / "out.jsonl")])
+    assert said.exit_code == 2
+    assert "samples.jsonl:25: not a sample" in said.output
+    assert not (tmp_path / "out.jsonl").exists()
