@@ -7,10 +7,8 @@ broken file is refused in one line and the running policy stays.
 from pathlib import Path
 from secrets import token_bytes
 
-from mitmproxy import ctx, exceptions, http, tls
+from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
-from mitmproxy.connection import Client
-from mitmproxy.proxy import layer, server_hooks
 
 from shaper.policy import load as policies  # mitmproxy takes a function `load` in a script for its hook
 from shaper.policy.admission import Standing
@@ -25,11 +23,11 @@ from shaper.record.metrics import Metrics
 
 
 class ShaperAddon:
-    """Forwards mitmproxy's hooks once a policy is set; without one the tool is as it was."""
+    """Takes the options. Once a policy is set, `addons` holds what does the work; without one the tool is as it was."""
 
     def __init__(self) -> None:
+        self.addons: list[Admitting] = []  # mitmproxy calls the hooks of these too
         self._metrics = Metrics()
-        self._admitting: Admitting | None = None
         self._journal: Journal | None = None
         self._exposition: Exposition | None = None
 
@@ -47,9 +45,11 @@ class ShaperAddon:
             if "shaper_policy" in updated and ctx.options.shaper_policy:
                 self._use(Path(ctx.options.shaper_policy))
             if "shaper_journal" in updated and ctx.options.shaper_journal:
-                self._journal = Journal(Path(ctx.options.shaper_journal), self._metrics)
-                if self._admitting:
-                    self._admitting.shaping.recorders = [self._journal]
+                before, self._journal = self._journal, Journal(Path(ctx.options.shaper_journal), self._metrics)
+                for admitting in self.addons:
+                    admitting.shaping.recorders = [self._journal]
+                if before:
+                    before.close()
             if "shaper_metrics" in updated and ctx.options.shaper_metrics:
                 host, _, port = ctx.options.shaper_metrics.rpartition(":")
                 self._exposition = serve(self._metrics, host, int(port))
@@ -59,54 +59,25 @@ class ShaperAddon:
 
     def _use(self, path: Path) -> None:
         policy = policies.load(path)
-        if self._admitting:
-            self._admitting.shaping.swap(policy)
+        for admitting in self.addons:
+            admitting.shaping.swap(policy)
             return
         key = token_bytes(32)
         shaping = Shaping(Judge(policy, key), self._metrics, [self._journal] if self._journal else [], key=key)
         shaping.enforce(policy)
         self._metrics.policy_loaded(policy)
-        self._admitting = Admitting(shaping, None, Standing())
-        self._admitting.attach(ctx.master.addons.get("nextlayer"), ctx.master.addons.get("proxyserver").connections)
+        admitting = Admitting(shaping, None, Standing())
+        admitting.attach(ctx.master.addons.get("nextlayer"), ctx.master.addons.get("proxyserver").connections)
+        self.addons.append(admitting)
 
     def done(self) -> None:
         """Flush and stop."""
-        if self._admitting:
-            self._admitting.shaping.close()
+        for admitting in self.addons:
+            admitting.shaping.close()
         if self._journal:
             self._journal.close()
         if self._exposition:
             self._exposition.close()
-
-    def client_connected(self, client: Client) -> None:
-        """See Admitting."""
-        if self._admitting:
-            self._admitting.client_connected(client)
-
-    def client_disconnected(self, client: Client) -> None:
-        """See Admitting."""
-        if self._admitting:
-            self._admitting.client_disconnected(client)
-
-    def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
-        """See Admitting."""
-        if self._admitting:
-            self._admitting.server_connected(data)
-
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """See Admitting."""
-        if self._admitting:
-            self._admitting.requestheaders(flow)
-
-    def tls_failed_client(self, data: tls.TlsData) -> None:
-        """See Admitting."""
-        if self._admitting:
-            self._admitting.tls_failed_client(data)
-
-    def next_layer(self, choice: layer.NextLayer) -> None:
-        """See Admitting."""
-        if self._admitting:
-            self._admitting.next_layer(choice)
 
 
 addons = [ShaperAddon()]

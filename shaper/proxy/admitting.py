@@ -28,9 +28,10 @@ from shaper.proxy.bell import hear_bells
 from shaper.proxy.clock import monotonic
 from shaper.proxy.shaping import Shaping
 from shaper.proxy.stream import ShapedHttpLayer
-from shaper.proxy.tunnel import ShapedTunnel
+from shaper.proxy.tunnel import RefusedTunnel, ShapedTunnel
 from shaper.proxy.visitor import Visitor
 from shaper.record.fallback import Fallback
+from shaper.record.transfer import Outcome
 
 ORIGINS = 1000
 """Connections to one origin that a client connection may use at once. mitmproxy's own five let five slow images stop
@@ -89,6 +90,15 @@ class Admitting:
         if flow.response is None and flow.client_conn.id in self.visitors:
             flow.request.stream = True
 
+    def http_connect(self, flow: http.HTTPFlow) -> None:
+        """Refuse by the name asked for, before anything is connected."""
+        visitor = self.visitors.get(flow.client_conn.id)
+        if visitor and flow.response is None:
+            admitted = self.shaping.admit([flow.request.host], visitor)
+            if admitted.admission is Admission.REFUSE:
+                self._refuse(visitor, admitted)
+                flow.response = http.Response.make(403, b"Refused by the policy of this study.\n")
+
     # Layers
 
     def next_layer(self, choice: layer.NextLayer) -> None:
@@ -139,6 +149,9 @@ class Admitting:
             self.pinned.failed(visitor.key, host, monotonic())
 
     def _tunnel(self, choice: layer.NextLayer, visitor: Visitor, admitted: Admitted) -> layer.Layer:
+        if admitted.admission is Admission.REFUSE:
+            self._refuse(visitor, admitted)
+            return RefusedTunnel(choice.context)
         self._count(admitted)
         if admitted.admission is Admission.SHAPE:
             return ShapedTunnel(choice.context, self.shaping, visitor, admitted.verdict)
@@ -168,6 +181,13 @@ class Admitting:
         if choice.context.server.address:
             names.append(choice.context.server.address[0])
         return names
+
+    def _refuse(self, visitor: Visitor, admitted: Admitted) -> None:
+        """Account for a connection that is not made."""
+        self._count(admitted)
+        live = self.shaping.begin(visitor, level="connection")
+        live.judged(admitted.verdict, live.start)
+        self.shaping.finish(live, Outcome.BLOCKED)
 
     def _count(self, admitted: Admitted) -> None:
         self.shaping.metrics.connection(admitted.admission, admitted.verdict.reason)

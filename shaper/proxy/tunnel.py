@@ -35,6 +35,16 @@ class Side:
         self.closing = False
 
 
+class RefusedTunnel(layer.Layer):
+    """Closes both sides and passes nothing."""
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, events.Start):
+            for connection in (self.context.server, self.context.client):
+                if connection.state is not ConnectionState.CLOSED:
+                    yield commands.CloseConnection(connection)
+
+
 class ShapedTunnel(TCPLayer):
     """Relays bytes under a connection-level verdict. Start-up and teardown are TCPLayer's."""
 
