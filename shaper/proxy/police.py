@@ -6,10 +6,8 @@ reproduces.
 """
 
 import asyncio
-import fcntl
+import contextlib
 import socket
-import termios
-from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
@@ -17,6 +15,7 @@ from shaper.pacing.limit import Limit, Manner
 from shaper.policy.model import Direction, Rule
 from shaper.policy.refused import RefusedError
 from shaper.proxy.clock import monotonic
+from shaper.proxy.delivery import Delivery
 from shaper.proxy.ruleset import Ruleset, unavailable
 from shaper.proxy.ticker import Ticker
 
@@ -62,16 +61,19 @@ class Police:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
 
     def settle(self, writer: asyncio.StreamWriter, order: Order, ticker: Ticker, then: Callable[[bool], None]) -> None:
-        """Take back one `mark` once the client has acknowledged all that was written, or is gone; then call `then`."""
+        """Take back one `mark` once the client has all that was written until now, or is gone; then call `then`."""
 
         def look(now: float) -> None:
-            acknowledged = _is_acknowledged(writer)
-            if acknowledged or writer.is_closing():
-                self._unmark(writer, order)
-                then(acknowledged)
-            else:
+            arrived = delivery.arrived() if delivery else False
+            if arrived is None:
                 ticker.call_at(now + 0.02, look)
+            else:
+                self._unmark(writer, order)
+                then(arrived)
 
+        delivery: Delivery | None = None
+        with contextlib.suppress(OSError):
+            delivery = Delivery(writer)
         look(monotonic())
 
     def _unmark(self, writer: asyncio.StreamWriter, order: Order) -> None:
@@ -87,11 +89,3 @@ class Police:
     def close(self) -> None:
         """Remove the rules."""
         self._ruleset.close()
-
-
-def _is_acknowledged(writer: asyncio.StreamWriter) -> bool:
-    if writer.is_closing() or writer.transport.get_write_buffer_size():
-        return False
-    waiting = array("i", [0])
-    fcntl.ioctl(writer.get_extra_info("socket").fileno(), termios.TIOCOUTQ, waiting)  # SIOCOUTQ, tcp(7)
-    return waiting[0] == 0

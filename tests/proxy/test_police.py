@@ -1,0 +1,158 @@
+"""The kernel drops for us: over veth, between networks of their own, with the real proxy and curl."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "deploy/testbed"))
+
+import testbed  # noqa: E402
+
+NAME = f"police{os.getpid()}"
+SIZE = 64_000  # bytes; the bucket lets one second's 16 kB by, so 3 s at 128 kbit/s
+POLICY = """
+version: 1
+study: police
+targets: {down: {hosts: [down.test]}, both: {hosts: [both.test]}, photo: {hosts: [photo.test]}}
+rules:
+  - {name: down, target: down, level: connection, direction: down, caps: [CAP]}
+  - {name: both, target: both, level: connection, direction: both, caps: [CAP]}
+  - {name: photo, target: photo, media: [image], caps: [CAP]}
+""".replace("CAP", "{scope: connection, rate: 128 kbit/s, burst: 1 B, manner: police}")
+HOSTS = ("down.test", "both.test", "photo.test", "free.test")
+
+
+def start(who, script, *arguments):
+    command = [*testbed.inside(who, NAME), sys.executable, ROOT / "bench/fidelity" / script, *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+class Lab:
+    """A proxy with the policy above, 20 ms from its client."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        (directory / "police.yaml").write_text(POLICY)
+        testbed.up(0.02, NAME)
+        self.origin = start(testbed.ORIGIN, "origin.py")
+        self.origin_port = self.origin.stdout.readline().strip()
+        self.start_proxy()
+
+    def start_proxy(self):
+        self.journal = self.directory / f"{time.monotonic_ns()}.jsonl"
+        given = self.directory / "police.yaml", self.journal, "cubic", self.origin_port, *HOSTS
+        self.proxy = start(testbed.PROXY, "proxy.py", *given)
+        self.port = int(self.proxy.stdout.readline())
+
+    def curl(self, *arguments):
+        """Return, for each URL, how many bytes came, in how many seconds, and on how many new connections."""
+        proxy = f"http://bench:bench@{testbed.PROXY_ADDRESS}:{self.port}"
+        wanted = "%{size_download} %{time_total} %{num_connects}\\n"
+        command = [*testbed.inside(testbed.CLIENT, NAME), "curl", "-sS", "-x", proxy, "-w", f"%{{stderr}}{wanted}"]
+        said = subprocess.run([*command, *arguments], capture_output=True, timeout=60, check=True).stderr.decode()
+        return [tuple(map(float, line.split())) for line in said.splitlines()]
+
+    def fetch(self, host):
+        """Return the seconds that a whole body took, in a tunnel of its own."""
+        ((size, taken, _),) = self.curl("-p", f"http://{host}/bytes?size={SIZE}")
+        assert size == SIZE
+        return taken
+
+    def tables(self):
+        nft = [*testbed.inside(testbed.PROXY, NAME), "nft", "list", "ruleset"]
+        return subprocess.run(nft, capture_output=True, text=True, check=True).stdout
+
+    def dropped(self, how):
+        lines = [line.split() for line in self.tables().splitlines() if line.endswith(how)]
+        return sum(int(line[line.index("packets") + 1]) for line in lines)
+
+    def retransmitted(self):
+        cat = [*testbed.inside(testbed.PROXY, NAME), "cat", "/proc/net/snmp"]
+        names, values = (
+            line.split() for line in subprocess.check_output(cat, text=True).splitlines() if line.startswith("Tcp:")
+        )
+        return int(values[names.index("RetransSegs")])
+
+
+@pytest.fixture(scope="module")
+def built(needs, tmp_path_factory):
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces need root: run pytest with sudo")
+    for program, package in (("ip", "iproute2"), ("ethtool", "ethtool"), ("nft", "nftables"), ("curl", "curl")):
+        needs(program, f"apt-get install {package}")
+    try:
+        yield Lab(tmp_path_factory.mktemp("police"))
+    finally:
+        testbed.down(NAME)
+
+
+@pytest.fixture
+def lab(built):
+    """The lab, with a running proxy."""
+    if built.proxy.poll() is not None:
+        built.start_proxy()
+    return built
+
+
+def test_packets_to_the_client_are_lost_and_sent_again(lab):
+    free = lab.fetch("free.test")
+    assert lab.retransmitted() == 0
+    assert lab.fetch("down.test") > max(2.0, 2 * free)
+    assert lab.dropped(f"fwd to {2**31 - 1}") > 5
+    assert (
+        lab.retransmitted() > 5
+    )  # a sender that is told of the drop, as by `drop` in an output chain, sends none again
+
+
+def test_each_connection_has_a_bucket_of_its_own(lab):
+    with ThreadPoolExecutor() as pool:
+        together = list(pool.map(lab.fetch, ["down.test", "down.test", "down.test"]))
+    assert max(together) < 8  # from one bucket the three would take 11 s
+
+
+def test_packets_from_the_client_are_dropped_when_the_rule_says_both(lab, tmp_path):
+    (tmp_path / "upload").write_bytes(bytes(SIZE))
+    ((_, taken, _),) = lab.curl("-p", "-T", tmp_path / "upload", "http://both.test/upload")
+    assert taken > 2.0
+    assert lab.dropped(" drop") > 5
+
+
+def test_a_connection_is_policed_only_while_it_carries_a_matched_response(lab):
+    photo, page = (f"http://photo.test/bytes?size={SIZE}&type={kind}" for kind in ("image/png", "text/html"))
+    first, second = lab.curl("-o", "/dev/null", photo, "-o", "/dev/null", page)
+    assert (first[0], second[0], second[2]) == (SIZE, SIZE, 0)  # both whole, on one connection
+    assert second[1] < first[1] / 2
+
+
+def test_a_client_that_leaves_with_the_last_byte_has_it_all(lab):
+    lab.curl("-o", "/dev/null", f"http://photo.test/bytes?size={SIZE}&type=image/png")  # curl closes at once
+    time.sleep(0.2)  # for the last acknowledgement to be seen
+    lab.proxy.stdin.close()
+    lab.proxy.wait(20)
+    record = json.loads(lab.journal.read_text().splitlines()[-1])
+    assert (record["outcome"], record["rule"], record["size"]) == ("complete", "photo", SIZE)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, None], ids=["it is killed", "it ends by itself"])
+def test_the_rules_go_with_the_proxy_when(lab, end):
+    assert f"shaper_{lab.proxy.pid}" in lab.tables()
+    lab.proxy.send_signal(end) if end else lab.proxy.stdin.close()
+    assert lab.proxy.wait(20) == (-end if end else 0)
+    deadline = time.monotonic() + 5
+    while lab.tables() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert lab.tables() == ""
+
+
+def test_a_child_of_ours_outlives_ctrl_c_as_long_as_we_do(lab):
+    """What is under way is still policed while the proxy drains."""
+    children = Path(f"/proc/{lab.proxy.pid}/task/{lab.proxy.pid}/children").read_text().split()
+    assert [os.getpgid(int(child)) == os.getpgid(lab.proxy.pid) for child in children] == [False]
