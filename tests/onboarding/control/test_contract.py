@@ -25,6 +25,7 @@ def url(app):
     serving.close()
 
 
+@pytest.mark.timeout(300)  # about 6 s alone, and six times as long beside a busy machine's other tests
 def test_schemathesis_finds_no_answer_that_the_document_does_not_allow(url, tmp_path):
     schemathesis = Path(sys.executable).with_name("st")
     command = [
@@ -32,7 +33,7 @@ def test_schemathesis_finds_no_answer_that_the_document_does_not_allow(url, tmp_
         "--checks", CHECKS, "--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--seed", "1",
         "--generation-database", "none", "--workers", "1", "--no-color",
     ]  # fmt: skip
-    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=110, cwd=tmp_path)
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=280, cwd=tmp_path)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
     assert re.search(r"Tested: +12\b", result.stdout)
     assert "Unresolvable" not in result.stdout
