@@ -7,6 +7,8 @@ files can be cut, joined and rotated freely.
 A thread of its own writes; `record` only puts the record into a bounded queue. While the file cannot be written the
 lines wait, then overflow, and each one lost is counted. A file never holds a torn line between two whole ones: what a
 failed write left behind is cut off again, and so is a tail that an earlier kill left.
+
+Past 150 lines because writing, mending and reading must agree on what a whole line is.
 """
 
 import errno

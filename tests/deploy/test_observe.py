@@ -162,6 +162,7 @@ def test_without_any_proxy_every_query_is_answered_with_nothing(tmp_path, needs)
 
 
 def test_the_number_of_series_does_not_grow_with_people_pages_and_hosts():
+    """A record has no field for a host or URL; all that it could tell of them varies here, a hundred thousand times."""
     lab = Lab(Metrics(), 1)
     records = [record for _ in range(20) for record in lab.minute("slow")]
 
@@ -169,10 +170,7 @@ def test_the_number_of_series_does_not_grow_with_people_pages_and_hosts():
         return sum(len(family.samples) for family in lab.metrics.registry.collect())
 
     before = series()
+    short = replace(records[0], origin_ttfb=None, client_ttfb=None, origin_duration=None)
     for n in range(100_000):
-        record = records[n % len(records)]
-        lab.metrics.record(
-            replace(record, id=f"{n:016x}", client=f"client-{n}", target=f"target-{n}", status=n % 600, size=n)
-        )
-    assert series() == before
-    assert before < 10_000
+        lab.metrics.record(replace(short, id=f"{n:x}", client=f"client-{n}", target=f"target-{n}", status=n, size=n))
+    assert series() == before < 10_000

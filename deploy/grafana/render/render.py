@@ -3,6 +3,8 @@
 Three hours of the made-up lab (scenario.py) are written into a real Prometheus, which answers every panel's queries;
 Grafana's own components (npm, see package.json) draw the answers in the system's Chromium, in light and in dark.
 Needs: npm, prometheus, promtool, chromium. Run `npm ci` in this folder first.
+
+Past 150 lines because it is one walk: tell the day, fill Prometheus, ask it, draw, shrink.
 """
 
 import json
