@@ -5,18 +5,20 @@ counted by its status and answered in words.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 from flask import Flask, Response, g, render_template, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException, InternalServerError, SecurityError
+from werkzeug.exceptions import Conflict, HTTPException, InternalServerError, SecurityError
 
-from shaper.onboarding.roster import Roster
+from shaper.onboarding.roster import Roster, UnknownVolunteerError
 from shaper.onboarding.site import consent_page, forgery, glass_page, setup_page, trial_page
 from shaper.onboarding.site.address import Addresses
 from shaper.onboarding.site.certificate import Certificate
+from shaper.onboarding.site.consent_text import texts_in_force
 from shaper.onboarding.site.language import choose_language, here_in, remember_language
-from shaper.onboarding.site.site import Site
+from shaper.onboarding.site.site import Site, the_site
 from shaper.onboarding.site.study import Study
 from shaper.onboarding.site.trial import Piece
 from shaper.onboarding.site.wording import languages
@@ -36,13 +38,14 @@ def make_site(
     open_to_all: bool = False,
     count: Callable[[int], None] = lambda _status: None,
 ) -> Flask:
-    """Return the site. `secret` signs sessions and, through `via.via_key`, makes the proxy known to it.
+    """Return the site, and hold the roster to its texts.
 
+    `secret` signs sessions and makes the proxy known, which is to add `via.introduction(secret)` to what it passes on.
     Without `open_to_all` only who brings an invitation may join. `count` is told the status of every refusal.
     """
-    site = Site(roster, study, addresses, secret, certificate, pieces, open_to_all=open_to_all)
     app = Flask(__name__)
-    app.extensions["shaper"] = site
+    app.extensions["shaper"] = Site(roster, study, addresses, secret, certificate, pieces, open_to_all=open_to_all)
+    roster.texts = texts_in_force(study)
     app.config.update(
         SECRET_KEY=secret,
         SESSION_COOKIE_NAME="shaper",
@@ -56,14 +59,14 @@ def make_site(
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.before_request(choose_language)
     app.before_request(forgery.refuse_forged)
-    app.before_request(site.welcome)
+    app.before_request(lambda: the_site().welcome())
     app.after_request(remember_language)
     app.context_processor(
         lambda: {
             "t": g.language,
             "languages": languages(),
-            "site": site,
-            "study": study,
+            "site": the_site(),
+            "study": the_site().study,
             "here_in": here_in,
             "csrf": forgery.token,
             "visitor": g.get("visitor"),
@@ -83,6 +86,8 @@ def make_site(
         if isinstance(error, SecurityError):  # without a host that is ours there is no page to show
             count(400)
             return "This name does not lead here.\n", 400, {"Content-Type": "text/plain"}
+        if isinstance(error, UnknownVolunteerError):  # deleted while this request was under way
+            error = Conflict()
         if not isinstance(error, HTTPException):
             if app.testing:
                 raise error
@@ -95,6 +100,13 @@ def make_site(
         return render_template("error.html", kind=kind), status
 
     return app
+
+
+def change_study(app: Flask, study: Study) -> None:
+    """Put another policy or other terms before the volunteers: where the text changes, everybody is asked again."""
+    site: Site = app.extensions["shaper"]
+    app.extensions["shaper"] = replace(site, study=study)
+    site.roster.texts = texts_in_force(study)
 
 
 def _guarded(response: Response, addresses: Addresses) -> Response:

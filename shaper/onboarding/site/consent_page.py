@@ -7,6 +7,7 @@ from werkzeug import Response as BaseResponse
 
 from shaper.onboarding.site.receipt import receipt
 from shaper.onboarding.site.site import for_members, takes_part, the_site
+from shaper.policy.refused import RefusedError
 
 page = Blueprint("consent", __name__)
 
@@ -60,14 +61,17 @@ def decide() -> BaseResponse | tuple[str, int]:
         site.sign_in(pseudonym, credential.token)
     else:
         site.roster.set_access(g.visitor.pseudonym, access)
-    site.roster.consent(g.visitor.pseudonym, text.digest, text.language)
+    try:
+        site.roster.consent(g.visitor.pseudonym, text.digest, text.language)
+    except RefusedError:  # the study was changed this very moment
+        return _text(problem="changed"), 409
     return redirect(url_for("consent.joined"))
 
 
 @page.get("/joined")
 @for_members
 def joined() -> str:
-    return render_template("joined.html")
+    return render_template("joined.html", link=the_site().link)
 
 
 @page.get("/declined")

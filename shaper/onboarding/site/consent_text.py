@@ -53,6 +53,11 @@ def consent_texts(study: Study) -> Mapping[str, ConsentText]:
     return {code: _text(study, words) for code, words in languages().items()}
 
 
+def texts_in_force(study: Study) -> frozenset[str]:
+    """Return the digests that the roster is to accept, one a language."""
+    return frozenset(text.digest for text in consent_texts(study).values())
+
+
 def slowing(study: Study, rule: Rule, t: Wording) -> Markup:
     """Say in words what a rule does."""
     hosts, rate = t.listed(study.hosts_of(rule)), tightest(rule)
@@ -95,7 +100,7 @@ def _text(study: Study, t: Wording) -> ConsentText:
         ("who", who),
         ("slowed", slowed),
         ("decrypted", [*opened, say("never")]),
-        ("kept", [say(f"kept_{what}") for what in ("each", "not", "days", "you", "shared")]),
+        ("kept", [say(f"kept_{what}") for what in ("each", "more", "not", "days", "you", "shared")]),
         ("risks", [(say("risks_slow"), say("risks_ca" if study.opens else "risks_ca_none"), say("risks_seen"))]),
         ("unsafe", [say("unsafe_text")]),
         ("stop", [say("stop_text")]),

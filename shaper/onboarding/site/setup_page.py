@@ -23,8 +23,10 @@ def setup() -> str:
     token, seen = _check_list()
     if seen.proxy:
         session.pop("credential", None)  # it has done its work
-    credential = Credential.parse(str(session.get("credential", "")))
-    return render_template("setup.html", **_steps(), credential=credential, token=token, items=_items(seen))
+    site, credential = the_site(), Credential.parse(str(session.get("credential", "")))
+    return render_template(
+        "setup.html", **_steps(), credential=credential, link=site.link, token=token, items=_items(seen)
+    )
 
 
 @page.post("/setup/credential")

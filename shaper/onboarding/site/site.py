@@ -36,14 +36,11 @@ class Site:
     certificate: Certificate | None = None
     pieces: tuple[Piece, ...] = ()
     open_to_all: bool = field(kw_only=True, default=False)
+    checks: Checks = field(kw_only=True, default_factory=Checks)
 
     @cached_property
     def texts(self) -> Mapping[str, ConsentText]:
         return consent_texts(self.study)
-
-    @cached_property
-    def checks(self) -> Checks:
-        return Checks()
 
     @cached_property
     def via_key(self) -> str:
@@ -61,6 +58,12 @@ class Site:
         if credential:
             session["credential"] = credential
         g.visitor = self._member(pseudonym)
+
+    @property
+    def link(self) -> str:
+        """Return the visitor's own link to the site, while this session still knows it."""
+        credential = str(session.get("credential", ""))
+        return f"{self.addresses.own}/join/{credential}" if credential else ""
 
     def _member(self, pseudonym: str) -> Member | None:
         try:

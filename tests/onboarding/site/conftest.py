@@ -1,6 +1,7 @@
 """A study, its roster and its site; and a whole lab in one process: origin, proxy, CA and site."""
 
 import asyncio
+import os
 import re
 import ssl
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,6 @@ from shaper.onboarding.roster import Roster, open_roster
 from shaper.onboarding.site.address import Addresses
 from shaper.onboarding.site.app import make_site
 from shaper.onboarding.site.certificate import Certificate
-from shaper.onboarding.site.consent_text import consent_texts
 from shaper.onboarding.site.server import serve
 from shaper.onboarding.site.study import Study
 from shaper.onboarding.site.trial import Piece
@@ -85,10 +85,6 @@ def a_record(client, **changes):
     return TransferRecord(**{**facts, **changes})
 
 
-def texts_of(study):
-    return [text.digest for text in consent_texts(study).values()]
-
-
 @pytest.fixture
 def study():
     return a_study()
@@ -96,7 +92,7 @@ def study():
 
 @pytest.fixture
 def roster(tmp_path, study):
-    roster = open_roster(tmp_path / "volunteers.sqlite", study.policy.study, texts=texts_of(study))
+    roster = open_roster(tmp_path / "volunteers.sqlite", study.policy.study)
     yield roster
     roster.close()
 
@@ -106,10 +102,21 @@ def refusals():
     return []
 
 
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    study = a_study()
+    return ensure(tmp_path_factory.mktemp("ca"), [*study.hosts, "check.shaper.lab"], study.policy.study)
+
+
 @pytest.fixture
-def app(study, roster, refusals):
+def app(study, roster, refusals, authority):
+    """The site of an open study."""
     addresses = Addresses(own="http://127.0.0.1:8081", proxy="127.0.0.1:8080", lab=f"https://{ORIGIN}")
-    app = make_site(roster, study, addresses, secret=SECRET, pieces=PIECES, open_to_all=True, count=refusals.append)
+    certificate = Certificate.read(authority.pem)
+    app = make_site(
+        roster, study, addresses, secret=SECRET, certificate=certificate, pieces=PIECES, open_to_all=True,
+        count=refusals.append,
+    )  # fmt: skip
     app.testing = True
     return app
 
@@ -145,6 +152,18 @@ def participant(visitor):
     return visitor
 
 
+@pytest.fixture
+def shot():
+    """Photograph a page for people to look at, when SHOTS names a directory."""
+    directory = os.environ.get("SHOTS")
+
+    def take(browser, name):
+        if directory:
+            browser.screenshot(Path(directory) / f"{name}.png")
+
+    return take
+
+
 @dataclass
 class Lab:
     """What a lab runs for its volunteers, all on loopback."""
@@ -169,7 +188,7 @@ def lab(tmp_path):
     with ExitStack() as stack:
         origin = stack.enter_context(Origin([ORIGIN]))
         authority = ensure(tmp_path / "ca", [*policy.targets["photos"].hosts, check], policy.study)
-        roster = open_roster(tmp_path / "volunteers.sqlite", policy.study, texts=texts_of(study))
+        roster = open_roster(tmp_path / "volunteers.sqlite", policy.study)
         stack.callback(roster.close)
         apps = []  # the site's, once the proxy's address is known
 

@@ -85,11 +85,11 @@ def test_who_stopped_may_join_again(participant, roster):
 def test_delete_asks_once_and_then_leaves_nothing(participant, roster, tmp_path):
     client = the_one(roster).pseudonym
     roster.record(a_record(client))
-    assert "This erases 1 records" in participant.get("/delete").text
+    assert "your records (now 1)" in participant.get("/delete").text
     assert participant.post("/delete", page="/delete").location == "/deleted"
     assert roster.members() == []
     assert participant.get("/glass").location == "/consent"
-    assert "Nothing is kept of you any more" in participant.get("/deleted").text
+    assert "no line can be told to be yours" in participant.get("/deleted").text
     assert b"photos-and-video" not in (tmp_path / "volunteers.sqlite").read_bytes()
 
 

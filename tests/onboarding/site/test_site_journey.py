@@ -1,13 +1,7 @@
-"""Whole journeys through the real proxy, in real browsers: from the invitation to a slowed photo to nothing left.
-
-With SHOTS=DIRECTORY each station is photographed, for people to look at.
-"""
+"""Whole journeys through the real proxy, in real browsers: from the invitation to a slowed photo to nothing left."""
 
 import json
-import os
-from pathlib import Path
 
-import pytest
 from chromium import Chromium, distrust, trust
 from conftest import PIECES
 from marionette import Firefox
@@ -16,18 +10,6 @@ from shaper.onboarding.member import State
 
 SLOWED = sum(piece.size for piece in PIECES if piece.kind != "text")
 LEAST = (SLOWED - 3 * 2048) * 8 / 400e3  # seconds that the slowed pieces must take: 400 kbit/s, a burst of 2 KiB each
-
-
-@pytest.fixture
-def shot():
-    """Photograph a station when asked to."""
-    directory = os.environ.get("SHOTS")
-
-    def take(browser, name):
-        if directory:
-            browser.screenshot(Path(directory) / f"{name}.png")
-
-    return take
 
 
 def consent(browser, link, shot, name):

@@ -96,7 +96,6 @@ def test_too_much_is_refused_in_words(participant, refusals):
         ("/pause", "GET", 405),
         ("/glass", "DELETE", 403),
         ("/seen/unknown.svg", "GET", 404),
-        ("/ca.crt", "GET", 404),
     ],
 )
 def test_a_wrong_address_or_method_is_answered_in_words(participant, refusals, path, method, status):

@@ -6,18 +6,15 @@ from itertools import product
 
 import pytest
 from chromium import Chromium
-from conftest import PIECES, SECRET, Visitor, a_policy, a_study, texts_of
+from conftest import a_policy, a_study
 from cryptography import x509
 
 from shaper.onboarding.site import pac
-from shaper.onboarding.site.address import Addresses
-from shaper.onboarding.site.app import make_site
 from shaper.onboarding.site.browser import BROWSERS, SYSTEMS, Browser
 from shaper.onboarding.site.certificate import Certificate
 from shaper.onboarding.site.checks import LIFE, MOST, Checks
 from shaper.onboarding.site.wording import languages
 from shaper.policy.target import HostSet
-from shaper.proxy.authority import ensure
 
 AGENTS = {
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0": ("firefox", "linux", "firefox"),
@@ -126,69 +123,52 @@ def test_the_pac_file_covers_the_names_of_the_site_and_the_lab(visitor):
         assert json.dumps(["is", name]) in answer.text
 
 
-@pytest.fixture
-def with_ca(tmp_path, roster, study):
-    authority = ensure(tmp_path / "ca", [*study.hosts, "check.shaper.lab"], study.policy.study)
-    app = make_site(
-        roster, study, Addresses(own="http://127.0.0.1:1", proxy="127.0.0.1:2", lab="https://photos.example.org"),
-        secret=SECRET, certificate=Certificate.read(authority.pem), pieces=PIECES, open_to_all=True,
-    )  # fmt: skip
-    app.testing = True
-    visitor = Visitor(app)
-    visitor.agree()
-    return visitor, authority
-
-
-def test_the_certificate_can_be_had_with_its_fingerprint_name_and_end(with_ca):
-    visitor, authority = with_ca
-    page, answer = visitor.get("/setup").text, visitor.get("/ca.crt")
+def test_the_certificate_can_be_had_with_its_fingerprint_name_and_end(participant, authority):
+    page, answer = participant.get("/setup").text, participant.get("/ca.crt")
     assert authority.fingerprint in page
     assert authority.not_after.strftime("%Y-%m-%d") in page
     assert "<code>check.shaper.lab</code>" in page
     assert x509.load_pem_x509_certificate(answer.data) == authority.certificate
     assert answer.headers["Content-Type"] == "application/x-x509-ca-cert"
-    assert Certificate.read(authority.pem).name in visitor.get("/remove").text
+    assert Certificate.read(authority.pem).name in participant.get("/remove").text
 
 
-def test_a_key_in_the_same_file_is_not_handed_out(with_ca, tmp_path):
-    _, authority = with_ca
+def test_a_key_in_the_same_file_is_not_handed_out(authority, tmp_path):
     both = tmp_path / "both.pem"
-    both.write_bytes((tmp_path / "ca" / "shaper-ca-key.pem").read_bytes() + authority.pem.read_bytes())
+    both.write_bytes(authority.pem.with_name("shaper-ca-key.pem").read_bytes() + authority.pem.read_bytes())
     assert b"PRIVATE" not in Certificate.read(both).pem
 
 
-def test_each_name_that_is_reached_turns_a_line_green(with_ca):
-    visitor, _ = with_ca
-    page = visitor.get("/setup").text
+def test_each_name_that_is_reached_turns_a_line_green(participant):
+    page = participant.get("/setup").text
     token = page.split('data-token="')[1].split('"')[0]
 
     def seen():
-        return [name for name, green in visitor.get("/check.json").json.items() if green]
+        return [name for name, green in participant.get("/check.json").json.items() if green]
 
-    assert visitor.get(f"/seen/{token}.svg").status_code == 200  # under the site's own address it proves nothing
+    assert participant.get(f"/seen/{token}.svg").status_code == 200  # under the site's own address it proves nothing
     assert seen() == []
-    visitor.get(f"/seen/{token}.svg", headers={"Host": "shaper.lab"})
+    participant.get(f"/seen/{token}.svg", headers={"Host": "shaper.lab"})
     assert seen() == ["proxy"]
-    visitor.get(f"/reached/{token}", headers={"Host": "check.shaper.lab"})
+    participant.get(f"/reached/{token}", headers={"Host": "check.shaper.lab"})
     assert seen() == ["proxy", "routed"]
-    visitor.get(f"/seen/{token}.svg", headers={"Host": "check.shaper.lab"}, base_url="https://check.shaper.lab")
+    participant.get(f"/seen/{token}.svg", headers={"Host": "check.shaper.lab"}, base_url="https://check.shaper.lab")
     assert seen() == ["proxy", "routed", "trusted"]
-    assert visitor.get("/setup").text.count('class="green"') == 3
+    assert participant.get("/setup").text.count('class="green"') == 3
 
 
-def test_the_password_is_shown_until_the_proxy_is_reached_and_can_be_made_anew(with_ca, roster):
-    visitor, _ = with_ca
-    shown = visitor.get("/setup").text
+def test_the_password_is_shown_until_the_proxy_is_reached_and_can_be_made_anew(participant, roster):
+    shown = participant.get("/setup").text
     password = shown.split("Password for the proxy")[1].split("<code")[1].split(">")[1].split("<")[0]
     assert roster.authenticate(
         shown.split("Name for the proxy")[1].split("<code")[1].split(">")[1].split("<")[0], password
     )
     token = shown.split('data-token="')[1].split('"')[0]
-    visitor.get(f"/seen/{token}.svg", headers={"Host": "shaper.lab"})
-    assert password not in visitor.get("/setup").text
-    assert visitor.post("/setup/credential", page="/setup").location == "/setup"
-    assert password not in visitor.get("/setup").text
-    assert "Password for the proxy" in visitor.get("/setup").text
+    participant.get(f"/seen/{token}.svg", headers={"Host": "shaper.lab"})
+    assert password not in participant.get("/setup").text
+    assert participant.post("/setup/credential", page="/setup").location == "/setup"
+    assert password not in participant.get("/setup").text
+    assert "Password for the proxy" in participant.get("/setup").text
 
 
 def test_check_lists_are_bounded_and_forgotten():
@@ -204,7 +184,3 @@ def test_check_lists_are_bounded_and_forgotten():
         checks.begin()
     assert checks.get(second) is None
     assert len(checks._seen) == MOST
-
-
-def test_the_texts_in_force_are_the_studys(study):
-    assert len(texts_of(study)) == len(languages())

@@ -12,8 +12,12 @@ const status = document.getElementById("status");
 const shelf = "shaper-tests-" + study;
 const KEPT = 20; // earlier results
 
+const digits = (value) => {
+  const count = value < 10 ? 2 : value < 100 ? 1 : 0;
+  return { minimumFractionDigits: count, maximumFractionDigits: count };
+};
 const number = (value) =>
-  new Intl.NumberFormat(document.documentElement.lang, { maximumFractionDigits: value < 10 ? 2 : value < 100 ? 1 : 0 }).format(value);
+  new Intl.NumberFormat(document.documentElement.lang, digits(value)).format(value);
 const seconds = (value) => (value === null || value === undefined ? "–" : unit.replace("{n}", number(value)));
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const median = (values) => {
