@@ -53,7 +53,6 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.8,
     "legend.frameon": False,
     "hatch.linewidth": 0.8,
-    "savefig.bbox": "tight",
 }
 
 
@@ -127,6 +126,7 @@ def adapting_svg(figure: Figure, name: str, title: str, description: str) -> str
     text = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    figure.set_layout_engine("none")  # it is laid out now, which takes longer than drawing
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
