@@ -1,4 +1,4 @@
-.PHONY: setup demo test check fix bench lock clean
+.PHONY: setup demo test check fix bench bench-peers lock clean
 
 PYTHON := .venv/bin/python
 
@@ -25,6 +25,13 @@ check: setup
 fix: setup
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+
+bench: setup
+	$(PYTHON) -m bench
+
+# Beside nginx, Squid, HAProxy, Envoy and mitmproxy; writes docs/benchmarks.md.
+bench-peers: setup
+	$(PYTHON) -m bench.peers
 
 lock:
 	uv lock && uv export -q --all-extras --all-groups --no-emit-project --no-annotate --no-header -o requirements.lock

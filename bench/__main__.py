@@ -10,17 +10,21 @@ import argparse
 import asyncio
 import gc
 import tempfile
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 from bench import accuracy, collateral, cost
 from bench.origin import Origin
 from bench.scoreboard import Scoreboard
-from bench.subject import BURST, RATES, SLOW, direct, host_of, mitmproxy, shaper
+from bench.subject import BURST, RATES, SLOW, addon, direct, host_of, mitmproxy, shaper
 from shaper.measure import line
 from shaper.pacing.limit import quantum
 
 NAMES = ["localhost", "127.0.0.1", *map(host_of, RATES)]
+
+LAZY = ("--set=connection_strategy=lazy",)
+"""Without it mitmproxy asks the origin first and speaks to the client what that speaks."""
 
 
 class Bench:
@@ -91,10 +95,14 @@ async def page(bench):
 
 async def h1_origin(bench):
     """A page beside 20 slowed images, h2 client and h1-only origin"""
-    for subject in (bench.mitmproxy, bench.shaper):
-        times = await collateral.beside(subject, 20, seconds=4.0 if bench.quick else 10.0, h1_origin=True)
+    lazily = partial(mitmproxy, more=LAZY), partial(addon, more=LAZY)
+    for make in lazily:
+        with cost.lab_origin(protocols=["http/1.1"]) as origin:
+            subject = cost.on_lab_origin(bench.fresh(make)(origin))
+            times = await collateral.beside(subject, 20, seconds=4.0 if bench.quick else 10.0)
+            subject.stop()
         stalled = sum(each >= collateral.STALLED for each in times) / len(times)
-        ours = subject is bench.shaper
+        ours = subject.name == "shaper"
         bench.board.add(subject.name, "pages that stalled", 100 * stalled, "%", None, 0 if ours else None)
         bench.board.add(subject.name, "slowest page", 1000 * max(times), "ms", None, 100 if ours else None)
 
@@ -105,9 +113,7 @@ async def memory(bench):
     for protocol in ("h1", "h2"):
         for make, name in ((mitmproxy, "mitmproxy"), (shaper, "shaper")):
             for stalled in (False, True):
-                mean, most = await cost.read_ahead(
-                    bench.fresh(make), protocol, count, stalled=stalled, seconds=seconds
-                )
+                mean, most = await cost.read_ahead(bench.fresh(make), protocol, count, stalled=stalled, seconds=seconds)
                 label = f"{protocol}{', client stalled' if stalled else ''}"
                 goal = 128 if name == "shaper" else None
                 bench.board.add(name, f"read-ahead, mean, {label}", mean / 1000, "kB", None, goal)

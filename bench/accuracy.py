@@ -20,13 +20,12 @@ def ratio(fetched, rate, burst):
 
 async def once(subject, protocol, rate, size, burst, idle=0.0):
     """Return the ratio of one body on a fresh connection; with `idle`, of a second one after so many seconds."""
-    path = f"{getattr(subject, 'prefix', lambda _: '')(rate)}/{size}.jpg"
     async with await subject.connect(protocol, rate) as session:
-        await session.request(path.replace(size, "page").replace("jpg", "html"))
+        await session.request(subject.page)
         if idle:
-            await session.request(f"{path.replace(size, '100k')}", timeout=60)
+            await session.request(subject.path(rate, "100k"), timeout=60)
             await asyncio.sleep(idle)
-        fetched = await session.request(path, timeout=120)
+        fetched = await session.request(subject.path(rate, size), timeout=120)
     return ratio(fetched, rate, burst), fetched
 
 
@@ -52,10 +51,9 @@ async def after_idling(subject, protocol, rate, *, burst=BURST, idle=5.0):
 async def shape(subject, protocol, rate, *, beside=0, size="100k"):
     """Return the lines of 1 + `beside` transfers at once."""
     sessions = [await subject.connect(protocol, rate) for _ in range(1 + beside if protocol == "h1" else 1)]
-    path = f"{getattr(subject, 'prefix', lambda _: '')(rate)}/{size}.jpg"
     seconds = 3 * SIZES[size] * 8 / rate + 10
     found = await asyncio.gather(
-        *(sessions[i % len(sessions)].request(path, timeout=seconds) for i in range(1 + beside))
+        *(sessions[i % len(sessions)].request(subject.path(rate, size), timeout=seconds) for i in range(1 + beside))
     )
     for session in sessions:
         await session.close()

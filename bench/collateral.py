@@ -15,8 +15,7 @@ STALLED = 3.0
 async def slowed(subject, sessions, count, settle=1.0):
     """Keep `count` slowed transfers of 50 MB going, spread over sessions."""
     tasks = [
-        asyncio.create_task(sessions[i % len(sessions)].request(f"{subject.slow}/50m.jpg", timeout=600))
-        for i in range(count)
+        asyncio.create_task(sessions[i % len(sessions)].request(subject.picture, timeout=600)) for i in range(count)
     ]
     await asyncio.sleep(settle if count else 0)
     try:
@@ -27,25 +26,24 @@ async def slowed(subject, sessions, count, settle=1.0):
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def page_times(session, seconds, pause=0.005, timeout=STALLED):
-    """Ask for the page again and again; return how long each took (a stalled one: `timeout`)."""
+async def page_times(session, page, seconds, pause=0.005):
+    """Ask for the page again and again; return how long each took (a stalled one: STALLED)."""
     times, until = [], monotonic() + seconds
     while monotonic() < until:
-        fetched = await session.request("/page.html", timeout=timeout)
-        times.append(fetched.duration if whole(fetched) else timeout)
+        fetched = await session.request(page, timeout=STALLED)
+        times.append(fetched.duration if whole(fetched) else STALLED)
         await asyncio.sleep(pause)
     return times
 
 
-async def beside(subject, count, *, protocol="h2", same=True, seconds=5.0, h1_origin=False):
+async def beside(subject, count, *, protocol="h2", same=True, seconds=5.0):
     """Return the page's times beside `count` slowed transfers on the same connection, or each on one of its own."""
-    url = subject.url(h1_origin=h1_origin)
-    session = await subject.connect(protocol, url=url)
-    others = [session] if same else [await subject.connect(protocol, url=url) for _ in range(count)]
+    session = await subject.connect(protocol)
+    others = [session] if same else [await subject.connect(protocol) for _ in range(count)]
     try:
-        await session.request("/page.html", timeout=STALLED)
+        await session.request(subject.page, timeout=STALLED)
         async with slowed(subject, others, count):
-            return await page_times(session, seconds)
+            return await page_times(session, subject.page, seconds)
     finally:
         for each in {session, *others}:
             await each.close()

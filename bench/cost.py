@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from contextlib import contextmanager
 from statistics import fmean
 from time import monotonic
 
@@ -48,13 +49,28 @@ def _count_reads(session, got):
     session.receive = counting
 
 
+@contextmanager
+def lab_origin(**how):
+    """Serve the same names from the lab's origin, which counts what it sent."""
+    with LabOrigin(["localhost", "127.0.0.1"], **how) as origin:
+        origin.ca, origin.tunnel_port = origin.ca_pem, origin.plain_port
+        yield origin
+
+
+def on_lab_origin(subject, *, paced=True):
+    """Have a subject ask the lab origin instead; `paced`: which slows what shaper does not."""
+    rate = "&rate=150%20kbit/s" if paced and subject.name != "shaper" else ""
+    subject.picture = f"/bytes?size=50000000&type=image/jpeg{rate}"
+    subject.page = "/bytes?size=2000&type=text/html"
+    return subject
+
+
 async def read_ahead(make_subject, protocol, count, *, stalled=False, seconds=6.0):
     """Return how many bytes a transfer the origin got rid of beyond what its client took: mean and largest.
 
     The origin is the lab's, which counts. `make_subject(origin)` starts what is to be measured in front of it.
     """
-    with LabOrigin(["localhost", "127.0.0.1"], send_buffer=SEND_BUFFER) as origin:
-        origin.ca, origin.h1_port, origin.tunnel_port = origin.ca_pem, origin.port, 0
+    with lab_origin(send_buffer=SEND_BUFFER) as origin:
         subject = make_subject(origin)
         try:
             more = {"receive_buffer": 65_536, "window": 65_536} if stalled else {}
@@ -68,14 +84,11 @@ async def read_ahead(make_subject, protocol, count, *, stalled=False, seconds=6.
 
                 return note
 
-            slow = "" if subject.slow == "" else "&rate=150 kbit/s".replace(" ", "%20")
-            if stalled:
-                slow = ""
+            picture = on_lab_origin(subject, paced=not stalled).picture
             tasks = [
                 asyncio.create_task(
                     sessions[i % len(sessions)].request(
-                        f"/bytes?size=50000000&type=image/jpeg&n={i}{slow}",
-                        timeout=600, appetite=appetite, watch=watch(i),
+                        f"{picture}&n={i}", timeout=600, appetite=appetite, watch=watch(i),
                     )
                 )
                 for i in range(count)

@@ -25,7 +25,7 @@ http {{
   uwsgi_temp_path {home}/t4; scgi_temp_path {home}/t5;
   ssl_certificate {home}/leaf.pem; ssl_certificate_key {home}/leaf.pem;
   server {{
-    listen 127.0.0.1:{h2} ssl http2; listen 127.0.0.1:{h1} ssl; listen 127.0.0.1:{plain};
+    listen 127.0.0.1:{h2} ssl http2; listen 127.0.0.1:{plain};
     listen 127.0.0.1:{tunnel} ssl http2;
     rewrite ^/r[0-9]+(/.*)$ $1 last;
     location /slow/ {{ rewrite ^/slow(/.*)$ $1 break; limit_rate 18750; }}
@@ -44,7 +44,7 @@ class Origin:
         if not (nginx := shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")):
             raise SystemExit("the origin is nginx, and it is not here: apt-get install nginx-light")
         self.home = home
-        self.port, self.h1_port, self.plain_port, self.tunnel_port = (free_port() for _ in range(4))
+        self.port, self.plain_port, self.tunnel_port = (free_port() for _ in range(3))
         server_context(names, ["h2", "http/1.1"], home)
         self.ca = home / "ca.pem"
         www = home / "www"
@@ -55,7 +55,7 @@ class Origin:
             (www / f"{name}.bin").symlink_to(www / f"{name}.jpg")
         conf = home / "nginx.conf"
         user = "user root;" if os.geteuid() == 0 else ""  # nobody cannot enter a private directory
-        ports = {"h2": self.port, "h1": self.h1_port, "plain": self.plain_port, "tunnel": self.tunnel_port}
+        ports = {"h2": self.port, "plain": self.plain_port, "tunnel": self.tunnel_port}
         conf.write_text(CONF.format(home=home, user=user, **ports))
         self.program = Program(nginx, "-p", str(home), "-c", str(conf), log=home / "nginx.log")
         self.program.wait_for(self.plain_port)

@@ -76,7 +76,7 @@ class Program:
         return kilobytes * 1024
 
     def descriptors(self):
-        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.pids())
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self.pids())
 
     def stop(self):
         """End the process group that it started."""

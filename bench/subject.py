@@ -1,17 +1,18 @@
 """What is measured: shaper, mitmproxy without it, or no proxy at all, behind one way to connect and to ask.
 
-A subject is asked for a rate by the host name or the path of a URL. `slow` is the path prefix under which its responses
-come at 150 kbit/s: shaper slows them itself, for the others the origin does.
+A subject is asked for a rate by the host name or the path of a URL. `picture` is a large body that comes at
+150 kbit/s: shaper slows it itself, before the others the origin does. `page` is a small one that nobody slows.
 """
 
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.origin import Origin
 from bench.program import Program, free_port
 from shaper.measure.probe import connect
+from shaper.proxy import addon as shaper_addon
 
 RATES = (150_000, 1_000_000, 10_000_000, 50_000_000)
 BURST = 2048
@@ -32,15 +33,21 @@ class Subject:
     ca: Path
     program: Program | None = None
     proxy: tuple[str, int] | None = None
-    slow: str = "/slow"
     started_in: float = 0.0
+    picture: str = "/slow/50m.jpg"
+    page: str = "/page.html"
 
-    def url(self, rate=None, *, h1_origin=False, tunnelled=False):
+    def url(self, rate=None, *, tunnelled=False):
         """Return the URL of the origin as this subject's clients write it."""
         _ = rate
         if tunnelled:
             return f"https://127.0.0.1:{self.origin.tunnel_port}"
-        return f"https://localhost:{self.origin.h1_port if h1_origin else self.origin.port}"
+        return f"https://localhost:{self.origin.port}"
+
+    def path(self, rate, size):
+        """Return the path of a body of that size that comes at that rate."""
+        _ = rate
+        return f"/{size}.jpg"
 
     async def connect(self, protocol="h1", rate=None, *, url=None, **more):
         url = url or self.url(rate)
@@ -88,7 +95,7 @@ def shaper(home: Path, origin, *, policy=None, more=()):
     )  # fmt: skip
     seconds = program.wait_for(text="metrics")
     port = int(re.search(r"proxy +127\.0\.0\.1:(\d+)", program.printed())[1])
-    return Shaper("shaper", origin, home / "shaper-ca.pem", program, ("127.0.0.1", port), "", seconds)
+    return Shaper("shaper", origin, home / "shaper-ca.pem", program, ("127.0.0.1", port), seconds, "/50m.jpg")
 
 
 def mitmproxy(home: Path, origin, *, more=()):
@@ -101,6 +108,12 @@ def mitmproxy(home: Path, origin, *, more=()):
         f"--ignore-hosts=:{origin.tunnel_port}$", *more, log=home / "mitmdump.log",
     )  # fmt: skip
     seconds = program.wait_for(port=port)
-    return Subject("mitmproxy", origin, home / "mitmproxy-ca-cert.pem", program, ("127.0.0.1", port), "/slow", seconds)
+    return Subject("mitmproxy", origin, home / "mitmproxy-ca-cert.pem", program, ("127.0.0.1", port), seconds)
 
 
+def addon(home: Path, origin, *, more=()):
+    """Start mitmdump with shaper as its addon."""
+    file = home.with_suffix(".yaml")
+    file.write_text(policy_text())
+    with_shaper = (f"--scripts={shaper_addon.__file__}", f"--set=shaper_policy={file}", *more)
+    return replace(mitmproxy(home, origin, more=with_shaper), name="shaper", picture="/50m.jpg")
