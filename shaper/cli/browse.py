@@ -6,9 +6,10 @@ from base64 import b64encode
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from ssl import DER_cert_to_PEM_cert
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509 import load_der_x509_certificate
+from cryptography.x509 import load_pem_x509_certificate
 from rich.console import Console
 
 from shaper.cli.visit import Page
@@ -49,5 +50,10 @@ async def shown_key(host: str, proxy: tuple[str, int], ca: Path) -> str:
     """Return the SHA-256 of the public key that `host` shows through the proxy, as Chromium takes it."""
     async with await connect(f"https://{host}", proxy=proxy, ca=ca) as session:
         certificate = session.wire.transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    key = load_der_x509_certificate(certificate).public_key()
+    return public_key_hash(DER_cert_to_PEM_cert(certificate))
+
+
+def public_key_hash(pem: str) -> str:
+    """Return the SHA-256 of a certificate's public key, as Chromium takes it."""
+    key = load_pem_x509_certificate(pem.encode()).public_key()
     return b64encode(sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()).decode()

@@ -14,6 +14,7 @@ from shaper.cli.explain import explain
 from shaper.cli.export import export
 from shaper.cli.invite import invite
 from shaper.cli.lint import lint
+from shaper.cli.measure import measure
 from shaper.cli.pack import pack
 from shaper.cli.report import report
 from shaper.cli.run import run
@@ -43,6 +44,7 @@ main.add_command(explain)
 main.add_command(export)
 main.add_command(invite)
 main.add_command(lint)
+main.add_command(measure)
 main.add_command(pack)
 main.add_command(report)
 main.add_command(run)

@@ -143,9 +143,15 @@ class Admitting:
         return covered and not self.pinned.tunnels(visitor.key, host, monotonic())
 
     def tls_failed_client(self, data: tls.TlsData) -> None:
-        """Leave the host of a client that refused our certificate alone from now on."""
+        """Leave the host of a volunteer whose app refused our certificate alone from now on.
+
+        In a lab without volunteers it is only counted: there, all clients may share one address, and a single one that
+        does not trust the CA yet must not take the others out of the experiment.
+        """
         visitor, host = self.visitors.get(data.context.client.id), data.context.client.sni
-        if visitor and host:
+        if self.registry is None:
+            self.shaping.metrics.fallback(Fallback.TLS)
+        elif visitor and host:
             self.pinned.failed(visitor.key, host, monotonic())
 
     def _tunnel(self, choice: layer.NextLayer, visitor: Visitor, admitted: Admitted) -> layer.Layer:
