@@ -38,9 +38,17 @@ def write_run(run, records):
     """Write one journal for each arm, the figures of every line drawn anew."""
     run.mkdir(parents=True)
     made = Conditions(
-        name="bench", plan="bench/pack.py", seed=1, started="2026-03-01T09:00:00Z", reference="control", probes=(),
-        arms=tuple(Arm(name=arm) for arm in ARMS), versions={}, machine={}, clock={},
-    )  # fmt: skip
+        name="bench",
+        plan="bench/pack.py",
+        seed=1,
+        started="2026-03-01T09:00:00Z",
+        reference="control",
+        probes=(),
+        arms=tuple(Arm(name=arm) for arm in ARMS),
+        versions={},
+        machine={},
+        clock={},
+    )
     (run / "run.json").write_bytes(conditions.dump_json(made))
     (run / "samples.jsonl").touch()
     drawn = {
