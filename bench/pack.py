@@ -26,11 +26,11 @@ from shaper.report.tables import opened, quoted
 ARMS = ("control", "announced", "measured", "shadow")
 TEMPLATE = TransferRecord(
     id="", time="2026-03-01T09:00:00.000Z", study="bench", policy="sha256:" + 64 * "a",
-    certificate="sha256:" + 64 * "b", client=32 * "c", target="twitter-media", rule="photos-and-video", media="image", evidence="content-type",
-    reason="matched", manner="smooth", scope="response", rate=150e3, burst=2048, client_protocol="h2",
-    origin_protocol="h2", status=200, outcome=Outcome.COMPLETE, size=100_000, received=100_000, origin_ttfb=0.02,
-    client_ttfb=0.02, origin_duration=0.5, duration=5.3, waiting=0.02, receiving=0.01, held=5.25, stalled=0.02,
-    backlog_peak=65536, achieved=150e3, rate_ratio=1.0,
+    certificate="sha256:" + 64 * "b", client=32 * "c", target="twitter-media", rule="photos-and-video", media="image",
+    evidence="content-type", reason="matched", manner="smooth", scope="response", rate=150e3, burst=2048,
+    client_protocol="h2", origin_protocol="h2", status=200, outcome=Outcome.COMPLETE, size=100_000, received=100_000,
+    origin_ttfb=0.02, client_ttfb=0.02, origin_duration=0.5, duration=5.3, waiting=0.02, receiving=0.01, held=5.25,
+    stalled=0.02, backlog_peak=65536, achieved=150e3, rate_ratio=1.0,
 )  # fmt: skip
 
 
