@@ -29,7 +29,7 @@ class Behaviour:
     panel: Panel
     arm: str
     flows: int
-    asked: float | None
+    asked: tuple[float, ...]
     settled: tuple[float, float, float] | None  # 10, 50, 90 % of the converged rates
     converged: int  # flows long enough to have one
     steady: int  # of these, without a change of level in their last half
@@ -53,12 +53,11 @@ def behaviours(flows: Sequence[Flow], reference: str) -> list[Behaviour]:
 def _behaviour(shown: Panel, arm: str, flows: Sequence[Flow], control: Sequence[Flow], line: float) -> Behaviour:
     rates = [converged_rate(flow.reads, None if flow.complete else flow.duration) for flow in flows]
     settled = [rate for rate in rates if rate is not None]
-    asked = {flow.rate for flow in flows if flow.rate}
     return Behaviour(
         panel=shown,
         arm=arm,
         flows=len(flows),
-        asked=asked.pop() if len(asked) == 1 else None,
+        asked=tuple(sorted({flow.rate for flow in flows if flow.rate})),
         settled=_spread([rate.rate for rate in settled]) if settled else None,
         converged=len(settled),
         steady=sum(rate.steady for rate in settled),

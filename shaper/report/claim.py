@@ -54,6 +54,9 @@ def claims(
 ) -> list[Claim]:
     """Return the claims, those that hold first, then those that do not, then the limits of all of them."""
     made = []
+    if not differences:
+        text = "Nothing can be compared: no block holds the same object under the reference and under another arm."
+        made.append(Claim(Support.OPEN, text))
     for _, alike in groupby(differences, key=lambda one: (one.panel, one.metric)):
         same = sorted(alike, key=lambda one: list(Direction).index(direction(one)))
         made += [_about(way, list(group)) for way, group in groupby(same, key=direction)]

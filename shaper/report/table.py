@@ -92,14 +92,15 @@ def _flows(study: Study) -> Table:
     rows, shown = [], []
     for one in study.behaviours:
         looks = ", ".join(f"{look} {count}" for look, count in sorted(one.looks.items(), key=lambda item: -item[1]))
+        asked = one.asked[0] if len(one.asked) == 1 else None
         ks = (one.times.distance, one.times.p) if one.times else (None, None)
         rows.append((
-            one.panel.media, one.panel.probe, one.arm, one.flows, one.asked, *one.goodput,
+            one.panel.media, one.panel.probe, one.arm, one.flows, asked, *one.goodput,
             *(one.settled or (None,) * 3),
             one.converged, one.steady, looks, *ks, *(one.wehe or (None, None)),
         ))  # fmt: skip
         shown.append((
-            str(one.panel), one.arm, str(one.flows), bitrate(one.asked) if one.asked else "none",
+            str(one.panel), one.arm, str(one.flows), ", ".join(map(bitrate, one.asked)) or "none",
             _spread(one.goodput), _spread(one.settled) if one.settled else "too short to tell",
             f"{one.steady} of {one.converged}" if one.converged else "", looks,
             f"{one.times.distance:.2f}, {p_value(one.times.p)}" if one.times else "",

@@ -48,7 +48,7 @@ def test_the_rates_and_looks_are_the_ones_that_were_configured(made):
     found, _ = made
     for one in found.behaviours:
         if one.asked and one.panel.media in ("image", "video"):
-            assert one.settled[1] == pytest.approx(one.asked, rel=0.03)
+            assert one.settled[1] == pytest.approx(one.asked[0], rel=0.03)
             look = "smooth" if one.arm == "announced" else "windowed"
             assert one.looks[look] >= 7
 
@@ -170,6 +170,14 @@ def test_what_the_data_cannot_show_is_said(tmp_path):
         assert said in limits
     assert texts(found, Support.SUPPORTED) == []  # four blocks cannot
     assert "for 0.80 it takes" in " ".join(claim.figures for claim in found.claims)
+
+
+def test_arms_that_share_no_block_are_shown_and_not_compared(tmp_path):
+    run = make_run(tmp_path / "run", blocks=2, pages=False)
+    rewrite(run, lambda sample: {"block": f"{sample.block}-{sample.arm}"})
+    found = analysed(run)
+    assert found.differences == ()
+    assert texts(found, Support.OPEN)[0].startswith("Nothing can be compared")
 
 
 def test_an_arm_that_the_conditions_do_not_name_is_refused(tmp_path):
