@@ -78,6 +78,15 @@ async function load(piece, { item, bar, time }) {
   }
 }
 
+function compare(done) {
+  // What was a share of the bytes becomes a share of the longest time, so that the arms can be compared at a glance.
+  const times = done.flatMap((run) => run.pieces.map((piece) => piece.seconds ?? 0));
+  [...runs.querySelectorAll("progress")].forEach((bar, index) => {
+    bar.max = Math.max(...times);
+    bar.value = times[index];
+  });
+}
+
 async function hold(arm, more = {}) {
   const answer = await fetch(url, { method: "POST", body: new URLSearchParams({ token, arm: arm.arm, ...more }) });
   if (!answer.ok) throw new Error("refused");
@@ -167,6 +176,7 @@ start.addEventListener("click", async () => {
       result.runs.push(await under(arm));
     }
     await hold(order.at(-1), { over: "yes" });
+    compare(result.runs);
     const before = earlier();
     show(result, before);
     localStorage.setItem(shelf, JSON.stringify([...before, result].slice(-KEPT)));
