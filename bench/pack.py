@@ -19,9 +19,9 @@ import duckdb
 
 from shaper.measure.run import Arm, Conditions, conditions
 from shaper.record.transfer import Outcome, TransferRecord
+from shaper.report.database import opened, quoted
 from shaper.report.ledger import ledgers
 from shaper.report.parquet import pack
-from shaper.report.tables import opened, quoted
 
 ARMS = ("control", "announced", "measured", "shadow")
 TEMPLATE = TransferRecord(

@@ -12,9 +12,9 @@ from itertools import groupby
 import numpy as np
 
 from shaper.report.flow import Flow
-from shaper.report.flows import Comparison, permutation_ks
 from shaper.report.pairs import Floats
 from shaper.report.panel import Panel
+from shaper.report.permutation import Comparison, permutation_ks
 from shaper.report.rate import converged_rate, window_rates
 from shaper.report.signature import LINE, Look, signature
 from shaper.report.wehe import WeheVerdict, wehe

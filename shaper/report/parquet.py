@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 from shaper.measure.run import RunError
+from shaper.report.database import check_packed, database, quoted, reading
 from shaper.report.lines import KINDS, Kind, check
-from shaper.report.tables import check_packed, database, quoted, reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from pathlib import Path
 import duckdb
 from pydantic import TypeAdapter
 
+from shaper.report.database import opened, quoted
 from shaper.report.drawing import styled, write_files
 from shaper.report.page import drawn, page, svgs
 from shaper.report.study import Study, open_runs, study
 from shaper.report.table import Table, tables
-from shaper.report.tables import opened, quoted
 
 
 def report(paths: Sequence[Path], out: Path, against: str | None = None) -> Study:

@@ -60,7 +60,7 @@ def unpacked(kind: Kind, file: Path) -> Iterator[Sample | TransferRecord]:
     import duckdb  # noqa: PLC0415 - the only path that needs it
     from pydantic import TypeAdapter  # noqa: PLC0415
 
-    from shaper.report.tables import check_packed  # noqa: PLC0415
+    from shaper.report.database import check_packed  # noqa: PLC0415
 
     codec = TypeAdapter(kind.type)
     with duckdb.connect() as db:

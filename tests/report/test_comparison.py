@@ -6,8 +6,8 @@ from synthetic_run import CONTROL, make_run, rewrite
 from shaper.measure.run import Outcome
 from shaper.report.claim import Direction, amount, direction, interval, p_value
 from shaper.report.comparison import differences
+from shaper.report.database import opened
 from shaper.report.distribution import distributions
-from shaper.report.tables import opened
 
 TWO = {"control": CONTROL, "slower": CONTROL}
 

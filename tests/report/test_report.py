@@ -11,12 +11,12 @@ from synthetic_run import CONTROL, edit_conditions, make_run, rewrite
 
 from shaper.measure.run import RunError
 from shaper.report.claim import Support
+from shaper.report.database import opened
 from shaper.report.drawing import PALETTE
 from shaper.report.page import PICTURES
 from shaper.report.parquet import pack
 from shaper.report.report import report
 from shaper.report.study import open_runs, study
-from shaper.report.tables import opened
 
 
 @pytest.fixture(scope="module")

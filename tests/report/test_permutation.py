@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from shaper.report.flows import permutation_ks
+from shaper.report.permutation import permutation_ks
 
 
 def test_with_one_value_a_flow_the_test_is_the_classical_one():

@@ -6,9 +6,9 @@ from synthetic_run import make_run
 from shaper.measure.run import Run, RunError, Sample
 from shaper.record.transfer import TransferRecord
 from shaper.report.columns import column_types
+from shaper.report.database import opened
 from shaper.report.lines import SAMPLES, TRANSFERS
 from shaper.report.parquet import pack
-from shaper.report.tables import opened
 
 
 @pytest.fixture
