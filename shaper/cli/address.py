@@ -1,8 +1,12 @@
 """Addresses as options take them."""
 
+import re
 from typing import Any
 
 import click
+
+HOST = r"\[[0-9a-fA-F:.]+\]|[^][:]+"
+ROUTE = re.compile(rf"(?P<host>{HOST}):(?P<port>[0-9]{{1,5}}):(?P<address>{HOST}):(?P<to_port>[0-9]{{1,5}})")
 
 
 class Address(click.ParamType[tuple[str, int]]):
@@ -21,7 +25,7 @@ class Address(click.ParamType[tuple[str, int]]):
 
 
 class Route(click.ParamType[tuple[str, int, str, int]]):
-    """`HOST:PORT:ADDR:PORT`, as curl's --connect-to takes it."""
+    """`HOST:PORT:ADDR:PORT`, as curl's --connect-to takes it, with IPv6 addresses in brackets."""
 
     name = "HOST:PORT:ADDR:PORT"
 
@@ -31,8 +35,8 @@ class Route(click.ParamType[tuple[str, int, str, int]]):
         """Return host, port, and the address and port that replace them."""
         if isinstance(value, tuple):
             return value
-        parts = str(value).split(":")
-        if len(parts) != 4 or not all(parts) or not (parts[1].isdigit() and parts[3].isdigit()):
+        found = ROUTE.fullmatch(str(value))
+        if not found or int(found["port"]) > 65_535 or int(found["to_port"]) > 65_535:
             remedy = "write HOST:PORT:ADDR:PORT, such as pbs.twimg.com:443:127.0.0.1:8443"
             self.fail(f'"{value}" is not a route; {remedy}', param, ctx)
-        return parts[0], int(parts[1]), parts[2], int(parts[3])
+        return found["host"].strip("[]"), int(found["port"]), found["address"].strip("[]"), int(found["to_port"])

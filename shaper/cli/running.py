@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import click
+from cryptography.x509 import load_pem_x509_certificates
 
 from shaper import __version__
 from shaper.cli.calibrating import machine, versions
@@ -66,7 +67,7 @@ class Run:
             listen=options["listen"],
             ca_dir=options["ca_dir"] or Path.home() / ".shaper" / policy.study,
             connect_to=tuple(ConnectTo(*route) for route in options["connect_to"]),
-            origin_ca=options["origin_ca"],
+            origin_ca=_authorities(options["origin_ca"]),
             proxy_protocol_from=_networks(options["proxy_protocol_from"]),
             congestion=_congestion(options["congestion"]),
         )
@@ -151,6 +152,7 @@ class Run:
             lines.append(("slowed", f"{rule.name}: {what}: {'; '.join(effects(rule)) or 'nothing: a control'}"))
         lines += [("shadow", f"{shadow.study}: computed only, delays nothing") for shadow in self.shadows]
         host, port = proxy.address
+        host = f"[{host}]" if ":" in host else host
         lines += [
             ("proxy", f"{host}:{port}; everything else is tunnelled and never decrypted"),
             ("CA", f"{proxy.ca_pem or 'none: nothing is decrypted'}"),
@@ -177,6 +179,16 @@ def _certificate(path: Path | None, policy: Policy, *, required: bool) -> Certif
     if refusal:
         click.echo(f"{path}: {refusal}; records name it all the same", err=True)
     return certificate
+
+
+def _authorities(path: Path | None) -> Path | None:
+    try:
+        if path:
+            load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "there is no PEM certificate in it"
+        raise RefusedError(f"--origin-ca: {path}: {reason}", "name a file of PEM certificates") from None
+    return path
 
 
 def _networks(texts: Sequence[str]) -> tuple[str, ...]:

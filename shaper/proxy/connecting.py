@@ -13,6 +13,7 @@ from mitmproxy.connection import Server
 from mitmproxy.proxy import server_hooks
 
 from shaper.policy.destination import Destinations, Refusal
+from shaper.policy.host import canonical
 from shaper.record.metrics import Metrics
 
 
@@ -34,7 +35,7 @@ class Connecting:
     """
 
     def __init__(self, routes: Sequence[ConnectTo], destinations: Destinations | None, metrics: Metrics) -> None:
-        self._routes = {(route.host.lower(), route.port): (route.address, route.to_port) for route in routes}
+        self._routes = {(canonical(route.host), route.port): (route.address, route.to_port) for route in routes}
         self._destinations = destinations
         self._metrics = metrics
         self._asked: dict[Server, tuple[str, int]] = {}
@@ -45,7 +46,7 @@ class Connecting:
         if server.address is None or server.error:
             return
         host, port = server.address[:2]
-        goes_to = self._routes.get((host.lower().rstrip("."), port))
+        goes_to = self._routes.get((canonical(host), port))
         if goes_to is None and self._destinations:
             addresses = await _resolve(host, port)
             refusal = self._destinations.refusal(host, addresses, port)

@@ -5,6 +5,8 @@ mitmproxy keeps its options and its master in one global context, so a process r
 
 import asyncio
 import contextlib
+import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -110,6 +112,7 @@ class Proxy:
         """Listen. Raises RefusedError when the address cannot be had."""
         gate.install()
         trailers.install()
+        logging.getLogger(proxyserver.__name__).setLevel(logging.CRITICAL)  # we say ourselves why we cannot listen
         proxy_protocol.install([ip_network(each) for each in self.settings.proxy_protocol_from])
         settings, master = self.settings, Master(Options(), with_termlog=False)
         chooser = next_layer.NextLayer()
@@ -141,7 +144,8 @@ class Proxy:
             if error := next((each.last_exception for each in instances if each.last_exception), None):
                 place = f"{settings.listen[0]}:{settings.listen[1]}"
                 remedy = "name another address with --listen, or stop what listens there"
-                raise RefusedError(f"{place}: the proxy cannot listen here: {error}", remedy)
+                reason = os.strerror(errno) if (errno := getattr(error, "errno", None)) else error
+                raise RefusedError(f"{place}: the proxy cannot listen here: {reason}", remedy)
             await asyncio.sleep(0.005)
 
     def swap(self, policy: Policy) -> None:

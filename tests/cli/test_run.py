@@ -1,0 +1,122 @@
+"""What `shaper run` refuses, and how it says so: one line with place, subject and remedy, and no traceback."""
+
+import socket
+
+import pytest
+from click.testing import CliRunner
+
+from shaper.cli.main import main
+
+POLICY = """
+version: 1
+study: refusals
+targets: {photos: {hosts: ["*.media.test"]}}
+arms: {slow: 1}
+rules:
+  - {name: slow, target: photos, media: [image], caps: [{rate: 150 kbit/s}]}
+"""
+
+
+@pytest.fixture
+def policy(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    return path
+
+
+@pytest.fixture
+def taken():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def refusal(*arguments) -> str:
+    """Run, expecting a refusal; return its last line, which is all there is but for click's hints on usage."""
+    result = CliRunner().invoke(main, ["run", *map(str, arguments)])
+    assert result.exit_code not in (0, None), result.output
+    assert isinstance(result.exception, SystemExit)
+    assert "Traceback" not in result.output
+    *hints, line = result.output.strip().splitlines()
+    assert all(hint.startswith(("Usage: ", "Try ")) or not hint for hint in hints), result.output
+    return line
+
+
+@pytest.fixture
+def run(policy, tmp_path):
+    def run(*arguments, **options):
+        free = {"--listen": "127.0.0.1:0", "--metrics": "127.0.0.1:0", "--ca-dir": tmp_path / "ca", "--policy": policy}
+        given = free | {f"--{name.replace('_', '-')}": value for name, value in options.items()}
+        return refusal(*arguments, *(part for pair in given.items() if pair[1] is not None for part in pair))
+
+    return run
+
+
+def test_a_policy_or_a_limit_is_needed_and_not_both(run):
+    assert "--policy, --limit: one of them is needed" in run(policy=None)
+    assert "--policy, --limit: one of them is needed" in run("--limit", "image *.media.test 1 Mbit/s")
+
+
+def test_a_policy_that_is_not_there_is_named(run, tmp_path):
+    assert f"{tmp_path / 'none.yaml'}: cannot be read" in run(policy=tmp_path / "none.yaml")
+
+
+def test_a_broken_policy_is_told_with_its_line(run, policy):
+    policy.write_text(POLICY.replace("150 kbit/s", "2 Mbps/s"))
+    line = run()
+    assert f'{policy}:7: rule "slow": "2 Mbps/s" is not a rate' in line
+    assert "write" in line
+
+
+def test_a_limit_needs_its_three_parts(run):
+    line = run("--limit", "image", policy=None)
+    assert "--limit" in line
+    assert '"image,video *.twimg.com 150 kbit/s"' in line
+
+
+def test_an_unknown_arm_names_the_known_ones(run):
+    assert '"fast"; name one of slow' in run(arm="fast")
+
+
+def test_a_moment_that_is_none_is_refused(run):
+    assert "--at" in run(at="yesterday")
+
+
+@pytest.mark.parametrize("address", ["8080", "127.0.0.1:http", "127.0.0.1:99999", ":8080", "127.0.0.1:-1"])
+def test_what_is_no_address_is_refused(run, address):
+    assert f'"{address}" is not an address; write HOST:PORT' in run(listen=address)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.1:8080", "proxy.example:8080"])
+def test_an_open_proxy_is_refused(run, address):
+    assert "without credentials" in run(listen=address)
+
+
+def test_a_taken_port_is_named(run, taken):
+    assert f"{taken}: the proxy cannot listen here" in run(listen=taken)
+    assert f"{taken}: metrics cannot be served here" in run(metrics=taken)
+
+
+def test_a_journal_that_cannot_be_written_is_refused(run, tmp_path):
+    assert f"{tmp_path / 'no' / 'journal'}: the journal cannot be written" in run(journal=tmp_path / "no" / "journal")
+
+
+@pytest.mark.parametrize("text", [None, "not a certificate"])
+def test_an_origin_ca_that_is_none_is_refused(run, tmp_path, text):
+    path = tmp_path / "origin-ca.pem"
+    if text:
+        path.write_text(text)
+    assert f"--origin-ca: {path}" in run(origin_ca=path)
+
+
+@pytest.mark.parametrize("route", ["a:1:b", "a:1:b:x", "a:1:b:2:3", "a:1:::1:2", "a::b:2", "a:1:b:99999"])
+def test_what_is_no_route_is_refused(run, route):
+    assert f'"{route}" is not a route; write HOST:PORT:ADDR:PORT' in run(connect_to=route)
+
+
+def test_a_ca_of_another_study_is_refused(run, policy):
+    socket_taken = run(listen="192.0.2.1:1")  # refused after nothing was made
+    assert "192.0.2.1" in socket_taken
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        run(listen=f"127.0.0.1:{server.getsockname()[1]}")  # makes the CA, and fails to listen
+    policy.write_text(POLICY.replace("study: refusals", "study: another"))
+    assert 'made for the study "refusals", not "another"' in run()
