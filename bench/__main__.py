@@ -111,13 +111,11 @@ async def memory(bench):
     """Memory and read-ahead a transfer of 50 MB"""
     count, seconds = (10, 4.0) if bench.quick else (40, 8.0)
     for protocol in ("h1", "h2"):
-        for make, name in ((mitmproxy, "mitmproxy"), (shaper, "shaper")):
-            for stalled in (False, True):
-                mean, most = await cost.read_ahead(bench.fresh(make), protocol, count, stalled=stalled, seconds=seconds)
-                label = f"{protocol}{', client stalled' if stalled else ''}"
-                goal = 128 if name == "shaper" else None
-                bench.board.add(name, f"read-ahead, mean, {label}", mean / 1000, "kB", None, goal)
-                bench.board.add(name, f"read-ahead, most, {label}", most / 1000, "kB")
+        for subject, stalled in ((bench.mitmproxy, True), (bench.shaper, True), (bench.shaper, False)):
+            ahead, size = await cost.read_ahead(subject, protocol, count, stalled=stalled, seconds=seconds)
+            ours, label = subject is bench.shaper, f"{protocol}{', client stalled' if stalled else ''}"
+            bench.board.add(subject.name, f"read-ahead, {label}", ahead / 1000, "kB", None, 128 if ours else None)
+            bench.board.add(subject.name, f"memory, {label}", size / 1024, "KiB", None, 512 if ours else None)
 
 
 async def processor(bench):

@@ -2,15 +2,16 @@
 
 import asyncio
 import gc
+import re
+import subprocess
 from contextlib import contextmanager
-from statistics import fmean
 from time import monotonic
 
 from bench.collateral import slowed
 from shaper.lab.origin import Origin as LabOrigin
 from shaper.measure.fetched import Appetite
 
-SEND_BUFFER = 16_384  # of the lab's origin, so that it knows what it has really got rid of
+ACKED = re.compile(r"bytes_acked:(\d+)")
 
 
 async def sessions_for(subject, protocol, count, **more):
@@ -51,55 +52,49 @@ def _count_reads(session, got):
 
 @contextmanager
 def lab_origin(**how):
-    """Serve the same names from the lab's origin, which counts what it sent."""
+    """Serve the same names from the lab's origin."""
     with LabOrigin(["localhost", "127.0.0.1"], **how) as origin:
         origin.ca, origin.tunnel_port = origin.ca_pem, origin.plain_port
         yield origin
 
 
-def on_lab_origin(subject, *, paced=True):
-    """Have a subject ask the lab origin instead; `paced`: which slows what shaper does not."""
-    rate = "&rate=150%20kbit/s" if paced and subject.name != "shaper" else ""
+def on_lab_origin(subject):
+    """Have a subject ask the lab origin instead, which slows what shaper does not."""
+    rate = "" if subject.name == "shaper" else "&rate=150%20kbit/s"
     subject.picture = f"/bytes?size=50000000&type=image/jpeg{rate}"
     subject.page = "/bytes?size=2000&type=text/html"
     return subject
 
 
-async def read_ahead(make_subject, protocol, count, *, stalled=False, seconds=6.0):
-    """Return how many bytes a transfer the origin got rid of beyond what its client took: mean and largest.
+def acknowledged(port):
+    """Return, by peer, how many bytes this port's connections saw acknowledged: taken, if only into a kernel."""
+    shown = subprocess.run(["ss", "-tinHO", f"sport = :{port}"], capture_output=True, text=True, check=True).stdout
+    return {line.split()[4]: int(found[1]) for line in shown.splitlines() if (found := ACKED.search(line))}
 
-    The origin is the lab's, which counts. `make_subject(origin)` starts what is to be measured in front of it.
+
+async def read_ahead(subject, protocol, count, *, stalled=False, seconds=6.0):
+    """Return by how many bytes a transfer is ahead of its client after so many seconds, and its memory.
+
+    Read-ahead is what the origin's kernel saw acknowledged and the client did not read, TLS and framing included.
     """
-    with lab_origin(send_buffer=SEND_BUFFER) as origin:
-        subject = make_subject(origin)
-        try:
-            more = {"receive_buffer": 65_536, "window": 65_536} if stalled else {}
-            sessions = await sessions_for(subject, protocol, count, **more)
-            appetite = Appetite(stall_after=1) if stalled else Appetite()
-            took = [0] * count
-
-            def watch(index):
-                def note(size):
-                    took[index] += size
-
-                return note
-
-            picture = on_lab_origin(subject, paced=not stalled).picture
-            tasks = [
-                asyncio.create_task(
-                    sessions[i % len(sessions)].request(
-                        f"{picture}&n={i}", timeout=600, appetite=appetite, watch=watch(i),
-                    )
-                )
-                for i in range(count)
-            ]  # fmt: skip
-            await asyncio.sleep(seconds)
-            sent = {int(e.request.query["n"]): e.sent for e in origin.seen if "n" in e.request.query}
-            ahead = [sent.get(i, 0) - took[i] for i in range(count)]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await close_all(sessions)
-        finally:
-            subject.stop()
-    return fmean(ahead), max(ahead)
+    before, memory = acknowledged(subject.origin.port), subject.program.memory()
+    more = {"receive_buffer": 65_536, "window": 65_536} if stalled else {}
+    sessions = await sessions_for(subject, protocol, count, **more)
+    appetite = Appetite(stall_after=1) if stalled else Appetite()
+    got = [0]
+    for session in sessions:
+        _count_reads(session, got)
+    path = "/50m.jpg" if stalled else subject.picture
+    tasks = [
+        asyncio.create_task(sessions[i % len(sessions)].request(path, timeout=600, appetite=appetite))
+        for i in range(count)
+    ]
+    await asyncio.sleep(seconds)
+    after = acknowledged(subject.origin.port)
+    ahead = sum(size - before.get(peer, 0) for peer, size in after.items()) - got[0]
+    memory = subject.program.memory() - memory
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await close_all(sessions)
+    return ahead / count, memory / count

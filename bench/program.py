@@ -1,5 +1,6 @@
 """A program that runs while something is measured: its start, its cost, its end. Linux only: it reads /proc."""
 
+import atexit
 import contextlib
 import os
 import signal
@@ -25,6 +26,7 @@ class Program:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, start_new_session=True
             )
+        atexit.register(self.stop)
 
     def wait_for(self, port=None, text=None, seconds=20.0):
         """Return the seconds until it listens on `port`, or has printed `text`."""

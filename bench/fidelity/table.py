@@ -7,7 +7,7 @@ from statistics import median
 from arms import ARMS, BUCKET, POLICERS, WINDOW
 
 from shaper.measure.run import Run
-from shaper.report.flows import permutation_ks
+from shaper.report.permutation import permutation_ks
 
 BEGIN, END = "<!-- made by `make bench-fidelity` -->", "<!-- end -->"
 NONE = "-"
