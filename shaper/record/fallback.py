@@ -11,4 +11,3 @@ class Fallback(StrEnum):
     GATE = "gate"  # the origin could not be held back
     POLICE = "police"  # the kernel could not be told to drop
     RECORD = "record"  # the record of a transfer could not be made or taken
-    BOUND = "bound"  # a limit on streams, connections or memory was reached

@@ -22,6 +22,7 @@ from shaper.policy.media import MediaClass
 from shaper.policy.model import Direction, Level, Policy
 from shaper.policy.verdict import Reason
 from shaper.record import buckets
+from shaper.record.bound import Bound
 from shaper.record.fallback import Fallback
 from shaper.record.families import Families
 from shaper.record.journal import Loss
@@ -29,7 +30,7 @@ from shaper.record.transfer import Outcome, TransferRecord, Wait
 
 ENUMERATED = frozenset(
     str(member)
-    for members in (Admission, MediaClass, Reason, Outcome, Wait, Fallback, Direction, Loss, Refusal)
+    for members in (Admission, MediaClass, Reason, Outcome, Wait, Fallback, Bound, Direction, Loss, Refusal)
     for member in members
 )
 
@@ -124,6 +125,11 @@ class Metrics(Families):
         )
         for refusal in Refusal:
             self._refused(refusal)
+        self._bounds = self.counter(
+            "bounds_total", "Times that a bound was reached and what exceeded it ended.", "bound"
+        )
+        for bound in Bound:
+            self._bounds(bound)
 
     def _make_study_families(self) -> None:
         self._policy_info = self.gauge("policy_info", "1 for the policy in force.", "study", "digest", "mode")
@@ -227,6 +233,9 @@ class Metrics(Families):
 
     def destination_refused(self, reason: Refusal) -> None:
         self._refused(self.vetted(reason)).inc()
+
+    def bounded(self, bound: Bound) -> None:
+        self._bounds(self.vetted(bound)).inc()
 
     # Study
 

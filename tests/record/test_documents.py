@@ -10,6 +10,7 @@ from shaper.policy.admission import Admission
 from shaper.policy.media import Evidence, MediaClass
 from shaper.policy.model import Direction
 from shaper.policy.verdict import Reason
+from shaper.record.bound import Bound
 from shaper.record.fallback import Fallback
 from shaper.record.journal import Loss
 from shaper.record.metrics import Metrics
@@ -45,7 +46,9 @@ def test_every_metric_has_a_recipe_about_itself():
         assert name in recipe
 
 
-@pytest.mark.parametrize("values", [Admission, MediaClass, Direction, Reason, Outcome, Wait, Fallback, Loss, Evidence])
+@pytest.mark.parametrize(
+    "values", [Admission, MediaClass, Direction, Reason, Outcome, Wait, Fallback, Bound, Loss, Evidence]
+)
 def test_every_label_value_is_explained(values):
     assert not [value for value in values if f"`{value}`" not in PAGE]
 
