@@ -4,6 +4,7 @@ The tool keeps its own CA, listener and user interface. A change of `shaper_poli
 broken file is refused in one line and the running policy stays.
 """
 
+import logging
 from pathlib import Path
 from secrets import token_bytes
 
@@ -21,6 +22,8 @@ from shaper.record.exposition import Exposition, serve
 from shaper.record.journal import Journal
 from shaper.record.metrics import Metrics
 
+logger = logging.getLogger(__name__)
+
 
 class ShaperAddon:
     """Takes the options. Once a policy is set, `addons` holds what does the work; without one the tool is as it was."""
@@ -30,6 +33,7 @@ class ShaperAddon:
         self._metrics = Metrics()
         self._journal: Journal | None = None
         self._exposition: Exposition | None = None
+        self._running = False
 
     def load(self, loader: Loader) -> None:
         """Declare the options."""
@@ -55,7 +59,13 @@ class ShaperAddon:
                 self._exposition = serve(self._metrics, host, int(port))
         except (policies.PolicyError, RefusedError, ValueError) as error:
             self._metrics.policy_refused()
-            raise exceptions.OptionsError(str(error)) from None
+            if self._running:  # the tool then keeps the option as it was
+                raise exceptions.OptionsError(str(error)) from None
+            logger.error("%s", error)  # the tool stops; an exception would be told with a traceback
+
+    def running(self) -> None:
+        """Note that the tool is up."""
+        self._running = True
 
     def _use(self, path: Path) -> None:
         policy = policies.load(path)
