@@ -30,10 +30,10 @@ th { color: var(--quiet); font-weight: 600; }
 """
 
 COLUMNS = (
-    "rate",
+    "cap",
     "protocol",
     "achieved / configured",
-    "burst",
+    "at once",
     "behind the ideal line",
     "longest gap",
     "beside it",
@@ -57,7 +57,7 @@ def write_page(certificate: Certificate, lines: Sequence[tuple[Figure, Line]], p
 <h1>Calibration: {verdict}</h1>
 <p>Made {certificate.made:%Y-%m-%d %H:%M} UTC, valid until {certificate.valid_until:%Y-%m-%d}, on
 {escape(certificate.machine)}, with {escape(versions)}.<br>
-Policy: {escape(certificate.policy or "none in particular")}.
+Policies: {escape(", ".join(certificate.policies) or "none in particular")}.
 Loop lag, 99th percentile: at most {format_duration(certificate.lag)}.<br>
 <code>{certificate.digest}</code></p>
 {ratios}
@@ -72,7 +72,7 @@ Loop lag, 99th percentile: at most {format_duration(certificate.lag)}.<br>
 
 def _row(figure: Figure) -> str:
     cells = (
-        format_rate(figure.rate),
+        _cap(figure),
         figure.protocol,
         f"{figure.ratio:.4f} [{figure.low:.4f}, {figure.high:.4f}]",
         f"{format_size(figure.burst)} of {format_size(figure.burst_configured)}",
@@ -98,8 +98,8 @@ def _ratios(certificate: Certificate) -> Drawing:
         plot.errorbar(
             where, middle, yerr=spread, fmt="so"[place], color=light(f"arm-{place + 1}"), label=protocol, capsize=3
         )
-    rates = sorted({figure.rate for figure in certificate.figures})
-    plot.set_xticks(range(len(rates)), [format_rate(rate, 3) for rate in rates])
+    caps = {figure.asked: _cap(figure) for figure in certificate.figures}
+    plot.set_xticks(range(len(caps)), list(caps.values()))
     plot.set_ylabel("achieved / configured")
     legend_below(drawing, [plot])
     return drawing
@@ -113,14 +113,29 @@ def _shapes(lines: Sequence[tuple[Figure, Line]]) -> Drawing:
             total += count
             at.append(instant - line[0][0])
             steps.append(total)
-        ends = (total - figure.burst_configured) * 8 / figure.rate
-        burst = min(1.0, figure.burst_configured / total)
-        plot.plot([0, ends], [burst, 1.0], color=light("reference"), linewidth=3.4, label="ideal")
+        due, sizes = _ideal(figure, total)
+        style = "steps-post" if figure.window else "default"
+        shares = [size / total for size in sizes]
+        plot.plot(due, shares, drawstyle=style, color=light("reference"), linewidth=3.4, label="ideal")
         plot.step(
             at, [step / total for step in steps], where="post", color=light("arm-1"), linewidth=1.2, label="client"
         )
-        plot.set_title(f"{format_rate(figure.rate, 3)} over {figure.protocol}")
+        plot.set_title(f"{_cap(figure)} over {figure.protocol}")
         plot.set_xlabel("seconds")
         plot.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     legend_below(drawing, panels)
     return drawing
+
+
+def _cap(figure: Figure) -> str:
+    rate = format_rate(figure.rate, 3)
+    return f"{rate}, each {format_duration(figure.window)}" if figure.window else rate
+
+
+def _ideal(figure: Figure, total: int) -> tuple[list[float], list[int]]:
+    """Return the ideal line's instants and the bytes due by then."""
+    at_once = min(figure.burst_configured, total)
+    if not figure.window:
+        return [0.0, (total - at_once) * 8 / figure.rate], [at_once, total]
+    windows = range(-(-total // at_once))
+    return [number * figure.window for number in windows], [min((number + 1) * at_once, total) for number in windows]

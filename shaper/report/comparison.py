@@ -141,9 +141,11 @@ def draw(found: Sequence[Difference], arms: Sequence[str]) -> Figure:
         for end, mark in ((low, "<"), (high, ">")):
             if not least <= end <= most:
                 plot.plot([least if mark == "<" else most], [-row], marker=mark, color=colour, clip_on=False)
-        middles = [min(max(one.natural(value), least), most) for value in one.shift.estimate]
+        middles = [middle for middle in map(one.natural, one.shift.estimate) if least <= middle <= most]
         filled = colour if one.differs else light("paper")
-        plot.plot(middles, [-row] * 2, color=colour, marker="o", markerfacecolor=filled, linestyle="", markersize=6)
+        plot.plot(
+            middles, [-row] * len(middles), color=colour, marker="o", markerfacecolor=filled, linestyle="", markersize=6
+        )
     plot.set(xscale="log", xlim=(least, most), ylim=(-len(rows) + 0.4, 0.6))
     plot.set_yticks([-row for row in range(len(rows))], [f"{one.label}, {one.panel}, {one.arm}" for one in rows])
     plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{TIMES}{value:g}"))
