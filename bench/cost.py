@@ -78,7 +78,7 @@ async def read_ahead(subject, protocol, count, *, stalled=False, seconds=6.0):
     Read-ahead is what the origin's kernel saw acknowledged and the client did not read, TLS and framing included.
     """
     before, memory = acknowledged(subject.origin.port), subject.program.memory()
-    more = {"receive_buffer": 65_536, "window": 65_536} if stalled else {}
+    more = {"receive_buffer": 8192, "window": 65_536} if stalled else {}
     sessions = await sessions_for(subject, protocol, count, **more)
     appetite = Appetite(stall_after=1) if stalled else Appetite()
     got = [0]
