@@ -49,7 +49,11 @@ def flows(db: duckdb.DuckDBPyConnection, arms: Sequence[str], most: int = MOST) 
         [most],
     ).fetchall()
     made = [
-        Flow(panel(media, probe), arm, *known, tuple((t, int(size)) for t, size in reads), manner, rate)
-        for media, probe, arm, *known, reads, manner, rate in rows
+        Flow(panel(media, probe), arm, block, duration, complete, received, _reads(reads), manner, rate)
+        for media, probe, arm, block, duration, complete, received, reads, manner, rate in rows
     ]
     return sorted(made, key=lambda flow: (flow.panel, list(arms).index(flow.arm)))
+
+
+def _reads(rows: list[list[float]]) -> Reads:
+    return tuple((time, int(size)) for time, size in rows)
