@@ -54,6 +54,7 @@ class Chromium:
 
     def click(self, css):
         self.page.click(css)
+        self.page.wait_for_load_state("domcontentloaded")
 
     def text(self, css):
         return self.page.inner_text(css)
