@@ -3,6 +3,7 @@
     RUN/run.json         one `Conditions`: written before the first sample, `ended` added after the last
     RUN/samples.jsonl    one `Sample` a line, in the order of measurement, each on disk before the next begins
     RUN/journal*.jsonl   the proxies' own records, as `shaper run --journal` writes them
+    RUN/certificate*.json  the calibration certificates that were in force, as `shaper calibrate` wrote them
 
 A sample is what the client saw. It names no address and no URL: objects have the names that the plan gives them.
 Samples of one `block` were measured back to back, one for each arm in random order, and are what is compared.
@@ -58,6 +59,17 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTiming:
+    """One entry of a Server-Timing field, as the page could read it."""
+
+    __pydantic_config__ = STRICT
+
+    name: str
+    duration: float | None = None  # seconds
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """One resource of a page, by Resource Timing; seconds since navigation began."""
 
@@ -70,6 +82,7 @@ class Resource:
     end: float | None = None  # None: not complete when the page was left
     size: int = 0
     protocol: str = ""
+    server_timing: tuple[ServerTiming, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +130,7 @@ class Sample:
     intact: bool | None = None  # SHA-256 as expected; None when it is not known
     reads: tuple[ReadEvent, ...] = ()
     transfer: str | None = None  # id of the proxy's own record
+    records: int = 0  # lines of its arm's journal that are its own, in the order of the samples
     truth: Truth | None = None
     browser: Browser | None = None
 

@@ -6,10 +6,12 @@ a difference worth speaking of. Anything else is open, and is said to be: none w
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
 from math import inf, log
 
+from shaper.measure.certificate import Certificate
 from shaper.measure.run import Conditions
 from shaper.report.comparison import Difference
 from shaper.report.distribution import Distribution
@@ -18,6 +20,10 @@ from shaper.report.ledger import Ledger
 
 ALIKE = log(1.1)  # a factor within a tenth either way is called alike
 SEVERAL = 0.1  # of the samples
+ALWAYS = [  # what no data of this kind can show
+    ("This is one laboratory: it does not show how a real network, other people or another machine would fare.", ""),
+    ("A look is not a cause: a slow line can look smooth, and a sender that paces itself hides a policer.", ""),
+]
 
 
 class Support(StrEnum):
@@ -48,6 +54,7 @@ class Claim:
 
 def claims(
     conditions: Sequence[Conditions],
+    certificates: Sequence[Certificate],
     differences: Sequence[Difference],
     distributions: Sequence[Distribution],
     ledgers: Sequence[Ledger],
@@ -60,7 +67,8 @@ def claims(
     for _, alike in groupby(differences, key=lambda one: (one.panel, one.metric)):
         same = sorted(alike, key=lambda one: list(Direction).index(direction(one)))
         made += [_about(way, list(group)) for way, group in groupby(same, key=direction)]
-    made += _limits(conditions, distributions, ledgers)
+    limits = _of_certificates(conditions, certificates) + _of_data(conditions, distributions, ledgers) + ALWAYS
+    made += [Claim(Support.LIMIT, text, figures) for text, figures in limits]
     return sorted(made, key=lambda claim: list(Support).index(claim.support))
 
 
@@ -110,39 +118,48 @@ def _power(found: Difference) -> str:
     return f"{could}; for 0.80 it takes {found.pairs_needed or 'more than a thousand'}"
 
 
-def _limits(
+def _of_certificates(conditions: Sequence[Conditions], certificates: Sequence[Certificate]) -> list[tuple[str, str]]:
+    """Return whose rates are not vouched for, and why."""
+    known = {one.digest: one for one in certificates}
+    why: dict[str, list[str]] = {}
+    for one in conditions:
+        for arm in (arm for arm in one.arms if arm.policy):
+            certificate = known.get(arm.certificate or "")
+            if not arm.certificate:
+                why.setdefault("no calibration certificate was in force", []).append(arm.name)
+            elif not certificate:
+                why.setdefault("the certificate in force does not lie with the run", []).append(arm.name)
+            elif not certificate.passed:
+                why.setdefault("the calibration did not pass", []).append(arm.name)
+            elif certificate.valid_until <= datetime.fromisoformat(one.started):
+                why.setdefault("the certificate had expired", []).append(arm.name)
+    return [
+        (f"No rate is certain under {joined(sorted(set(arms)))}: {reason}.", "`shaper calibrate` makes a certificate")
+        for reason, arms in why.items()
+    ]
+
+
+def _of_data(
     conditions: Sequence[Conditions], distributions: Sequence[Distribution], ledgers: Sequence[Ledger]
-) -> list[Claim]:
-    """Return what bounds every claim: what is wrong with these data, and what no data of this kind can show."""
+) -> list[tuple[str, str]]:
+    """Return what is wrong with these data."""
     made = []
-    bare = sorted({arm.name for one in conditions for arm in one.arms if arm.policy and not arm.certificate})
-    if bare:
-        text = f"No rate is certain under {joined(bare)}: no calibration certificate was in force."
-        made.append((text, "`shaper calibrate` makes one"))
     if flagged := sum(ledger.flagged for ledger in ledgers):
         total = sum(ledger.transfers for ledger in ledgers)
-        made.append(
-            ("Some transfers were made out of tolerance, or flagged for another reason.", f"{flagged} of {total}")
-        )
+        made.append(("Some transfers were out of tolerance, or flagged for another reason.", f"{flagged} of {total}"))
     for one in distributions:
+        name = f"{str(one.panel).capitalize()}, {one.arm}"
         if one.timeouts + one.errors > SEVERAL * one.begun:
-            text = f"{str(one.panel).capitalize()}, {one.arm}: many never finished, so their times are lower bounds."
-            made.append((text, f"{one.timeouts} timeouts and {one.errors} errors of {one.begun}"))
+            figures = f"{one.timeouts} timeouts and {one.errors} errors of {one.begun}"
+            made.append((f"{name}: many never finished, so their times are lower bounds.", figures))
         if one.corrupt:
-            text = f"{str(one.panel).capitalize()}, {one.arm}: some bodies are not what was sent."
-            made.append((text, f"{one.corrupt} of {one.begun} with another SHA-256"))
+            figures = f"{one.corrupt} of {one.begun} with another SHA-256"
+            made.append((f"{name}: some bodies are not what was sent.", figures))
     if unfinished := [one.name for one in conditions if one.ended is None]:
         made.append(("A run was not finished: its last block may lack an arm.", ", ".join(unfinished)))
     if len({one.plan for one in conditions}) > 1:
         made.append(("The runs follow different plans: what is taken together here may not be alike.", ""))
-    made += [
-        (
-            "This is one laboratory: it does not show how a real network, other people or another machine would fare.",
-            "",
-        ),
-        ("A look is not a cause: a slow line can look smooth, and a sender that paces itself hides a policer.", ""),
-    ]
-    return [Claim(Support.LIMIT, text, figures) for text, figures in made]
+    return made
 
 
 def amount(found: Difference) -> str:

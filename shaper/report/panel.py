@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-ORDER = ("page", "image", "video", "audio", "other")
+ORDER = ("page", "image", "video", "audio", "other", "upload")
 
 
 @dataclass(frozen=True, slots=True, order=True)

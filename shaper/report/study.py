@@ -6,7 +6,10 @@ from pathlib import Path
 
 import duckdb
 
+from shaper.measure import certificate
+from shaper.measure.certificate import Certificate
 from shaper.measure.run import Conditions, Run, RunError
+from shaper.policy.refused import RefusedError
 from shaper.report.behaviour import Behaviour, behaviours
 from shaper.report.claim import Claim, claims
 from shaper.report.comparison import Difference, differences
@@ -33,6 +36,7 @@ class Study:
     """The findings, with the conditions that they were made under. The first arm is the reference."""
 
     conditions: tuple[Conditions, ...]
+    certificates: tuple[Certificate, ...]
     arms: tuple[str, ...]
     blocks: int
     provenance: tuple[Provenance, ...]
@@ -59,6 +63,7 @@ class Study:
 def study(db: duckdb.DuckDBPyConnection, runs: Sequence[Run], against: str | None = None) -> Study:
     """Analyse the runs that `db` holds, comparing with the reference that they name or with `against`."""
     conditions = tuple(run.conditions for run in runs)
+    certificates = _certificates(runs)
     arms = _arms(runs, against)
     known = {arm for (arm,) in db.execute("SELECT DISTINCT arm FROM samples").fetchall()}
     if strange := known - set(arms):
@@ -74,6 +79,7 @@ def study(db: duckdb.DuckDBPyConnection, runs: Sequence[Run], against: str | Non
     ((blocks,),) = db.execute("SELECT count(DISTINCT (run, block)) FROM samples").fetchall()
     return Study(
         conditions=conditions,
+        certificates=certificates,
         arms=arms,
         blocks=blocks,
         provenance=provenance,
@@ -84,7 +90,7 @@ def study(db: duckdb.DuckDBPyConnection, runs: Sequence[Run], against: str | Non
         completions=tuple(completions(db, arms)),
         differences=tuple(compared),
         behaviours=tuple(behaviours(kept, arms[0])),
-        claims=tuple(claims(conditions, compared, shown, accounts)),
+        claims=tuple(claims(conditions, certificates, compared, shown, accounts)),
     )
 
 
@@ -99,6 +105,15 @@ def _arms(runs: Sequence[Run], against: str | None) -> tuple[str, ...]:
     if reference not in names:
         raise RunError(f'{runs[0].path}: there is no arm "{reference}"; there are {", ".join(names)}')
     return (str(reference), *(name for name in names if name != reference))
+
+
+def _certificates(runs: Sequence[Run]) -> tuple[Certificate, ...]:
+    """Read the certificates that lie with the runs, each once."""
+    try:
+        found = [certificate.read(file) for run in runs for file in sorted(run.path.glob("certificate*.json"))]
+    except RefusedError as error:
+        raise RunError(str(error)) from None
+    return tuple({one.digest: one for one in found}.values())
 
 
 def open_runs(paths: Sequence[Path]) -> list[Run]:

@@ -3,12 +3,15 @@
 import csv
 import json
 import re
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import duckdb
 import pytest
 from synthetic_run import CONTROL, edit_conditions, make_run, rewrite
 
+from shaper.measure.calibration import Figure, Tolerance
+from shaper.measure.certificate import Certificate
 from shaper.measure.run import RunError
 from shaper.report.claim import Support
 from shaper.report.database import opened
@@ -22,6 +25,7 @@ from shaper.report.study import open_runs, study
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     run = make_run(tmp_path_factory.mktemp("made") / "run", blocks=8, seed=3)
+    certified(run)
     out = run / "report"
     return report([run], out), out
 
@@ -58,6 +62,13 @@ def test_the_ledgers_parts_sum_to_the_clients_time(made):
     durations = {(d.panel.media, d.arm): d for d in found.distributions}
     for one in found.ledgers:
         assert one.total == pytest.approx(durations[one.panel.media, one.arm].quantile(0.5), rel=0.2)
+
+
+def test_the_page_shows_the_certificate(made):
+    _, out = made
+    page = (out / "report.html").read_text()
+    assert "<dd>passed</dd>" in page
+    assert "achieved over configured from 0.9987 to 0.9987" in page
 
 
 def test_the_page_is_one_file_without_script_or_network(made):
@@ -178,6 +189,51 @@ def test_arms_that_share_no_block_are_shown_and_not_compared(tmp_path):
     found = analysed(run)
     assert found.differences == ()
     assert texts(found, Support.OPEN)[0].startswith("Nothing can be compared")
+
+
+def certified(run, **changes):
+    """Lay a certificate beside a run whose proxies ran under it."""
+    facts = {
+        "made": datetime(2026, 2, 20, tzinfo=UTC), "valid_until": datetime(2026, 3, 20, tzinfo=UTC),
+        "machine": "a lab's", "versions": {}, "policies": (), "tolerance": Tolerance(), "lag": 0.001, "passed": True,
+        "figures": (Figure(
+            rate=150e3, manner="smooth", window=1.0, protocol="h1", repeats=3, ratio=0.9987, low=0.998, high=0.9995,
+            burst=0.0, burst_configured=2048, distance=200.0, gap=0.02, latency=0.002,
+        ),),
+    }  # fmt: skip
+    made = Certificate(**facts | changes).sealed()
+    made.write(run / "certificate.json")
+    conditions = json.loads((run / "run.json").read_text())
+    arms = [arm | {"certificate": made.digest} for arm in conditions["arms"]]
+    edit_conditions(run, arms=arms)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, ""),
+        ({"passed": False}, "the calibration did not pass"),
+        ({"valid_until": datetime(2026, 2, 28, tzinfo=UTC)}, "the certificate had expired"),
+    ],
+)
+def test_a_rate_is_as_certain_as_the_certificate_it_was_made_under(tmp_path, changes, said):
+    run = make_run(tmp_path / "run", blocks=2, pages=False)
+    made = certified(run, **changes)
+    found = analysed(run)
+    assert found.certificates == (made,)
+    limits = [text for text in texts(found, Support.LIMIT) if "No rate is certain" in text]
+    assert limits == ([f"No rate is certain under announced, control and measured: {said}."] if said else [])
+
+
+def test_a_certificate_that_is_not_there_or_was_changed_is_said_or_refused(tmp_path):
+    run = make_run(tmp_path / "run", blocks=2, pages=False)
+    assert "does not lie with the run" in " ".join(texts(analysed(run), Support.LIMIT))
+    certified(run)
+    text = (run / "certificate.json").read_text()
+    (run / "certificate.json").write_text(text.replace("0.9987", "1.0000"))
+    with pytest.raises(RunError, match="was changed after it was made"):
+        analysed(run)
 
 
 def test_an_arm_that_the_conditions_do_not_name_is_refused(tmp_path):
