@@ -6,7 +6,7 @@ Without means through the same proxy under the same policy with every effect tak
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -129,7 +129,7 @@ class Demonstration:
                 break
             self.records.clear()
             shaped = await again([trial.resource for trial in off], protocol, self._route())
-            await self._settle(len(off))
+            await self._settle(shaped)
             for old in off:
                 earlier = (*old.earlier, old.error or 0.0)
                 new = self._trial(old.resource, protocol, old.free, shaped[old.resource], earlier)
@@ -148,13 +148,14 @@ class Demonstration:
         with self._progress(f"{PROTOCOLS[protocol]}, {how}") as watch:
             fetched = await visit(self.page, protocol, self._route(), watch)
         self.console.print(f"{PROTOCOLS[protocol]:<9} {how:<10} {monotonic() - begun:5.1f} s", highlight=False)
-        await self._settle(sum(resource.host != self.page.elsewhere for resource in self.page.resources))
+        await self._settle(fetched)
         return fetched
 
-    async def _settle(self, transfers: int) -> None:
+    async def _settle(self, resources: Iterable[Resource]) -> None:
         """Wait until the proxy has written its records: it does so just after the client has the last byte."""
+        targeted = [resource for resource in resources if resource.host != self.page.elsewhere]
         for _ in range(100):
-            if len(self.records) >= transfers:
+            if all(self._record(resource) for resource in targeted):
                 return
             await asyncio.sleep(0.02)
 

@@ -80,11 +80,10 @@ def test_pictures_and_videos_of_the_target_are_told_as_such_and_slowed(demo):
             assert trial["with"] >= (trial["size"] - 2048) * 8 / 150_000 - 0.02
 
 
-def test_no_slowed_response_is_above_its_cap(demo):
-    achieved = [trial["achieved"] for trial in demo.trials(*PICTURES, *VIDEOS) if trial["achieved"]]
-    assert len(achieved) >= 18
-    assert max(achieved) < 165_000  # a late first read makes a short transfer look quicker
-    assert min(achieved) > 75_000
+def test_what_takes_seconds_is_near_its_cap(demo):
+    long = [trial for trial in demo.trials(*PICTURES, *VIDEOS) if trial["size"] > 50_000]
+    assert len(long) == 8
+    assert all(100_000 < trial["achieved"] < 160_000 for trial in long)
 
 
 def test_text_of_the_target_is_judged_and_not_held(demo):

@@ -101,11 +101,11 @@ async def test_a_rate_is_kept(origin, curl, version):
 
 async def test_a_client_that_leaves_during_a_silence_is_noticed(origin, curl, version):
     begun = monotonic()
-    got = await curl(origin, f"/bytes?size={SIZE}&stall_after=1000", version, "-m", "0.5")
+    got = await curl(origin, f"/bytes?size={SIZE}&stall_after=1000", version, "-m", "2")
     exchange = origin.seen[-1]
     assert len(got.out) == 1000
     assert await until(lambda: exchange.aborted is not None)
-    assert 0.4 < exchange.aborted - begun < 5
+    assert 1.9 < exchange.aborted - begun < 10
     assert exchange.ended is None
 
 

@@ -217,7 +217,7 @@ async def test_a_closed_connection_is_said_to_be_closed(origin, straight):
 async def test_text_overtakes_a_slow_video_on_the_same_connection(origin):
     way = {"address": ("127.0.0.1", origin.port), "ca": origin.ca_pem, "protocol": "h2"}
     async with await connect(url(origin, "/"), **way) as session:
-        video = asyncio.create_task(session.request("/video/train.mp4?rate=800%20kbit/s"))
+        video = asyncio.create_task(session.request("/video/train.mp4?rate=400%20kbit/s"))
         await asyncio.sleep(0.1)
         pages = [await session.request("/") for _ in range(3)]
         assert not video.done()
