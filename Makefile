@@ -1,4 +1,4 @@
-.PHONY: setup demo test check fix bench bench-peers lock clean
+.PHONY: setup demo test check fix bench bench-peers bench-fidelity image image-test lock clean
 
 PYTHON := .venv/bin/python
 
@@ -33,8 +33,26 @@ bench: setup
 bench-peers: setup
 	$(PYTHON) -m bench.peers
 
+# How faithful each manner is to a policer that drops; needs root. Writes the tables of docs/fidelity.md.
+bench-fidelity: setup
+	rm -rf build/fidelity
+	$(PYTHON) bench/fidelity build/fidelity --into docs/fidelity.md
+
+# The image, with podman; docs/deploy.md.
+IMAGE ?= localhost/shaper
+image:
+	podman build $(BUILD_OPTIONS) --format docker --file deploy/Containerfile --tag $(IMAGE) .
+
+image-test: setup
+	deploy/debian/image-test.sh
+
+# What everything needs, what running needs, and what building the package needs.
+EXPORT := uv export -q --no-emit-project --no-annotate --no-header
 lock:
-	uv lock && uv export -q --all-extras --all-groups --no-emit-project --no-annotate --no-header -o requirements.lock
+	uv lock
+	$(EXPORT) --all-extras --all-groups -o requirements.lock
+	$(EXPORT) --no-dev -o deploy/run.lock
+	$(EXPORT) --only-group build -o deploy/build.lock
 
 clean:
 	rm -rf .venv build dist

@@ -45,37 +45,60 @@ def stalls(sample):
 
 
 def tables(path):
+    """Return a summary, and a table for each cell (congestion control and round trip)."""
     cells = defaultdict(lambda: defaultdict(list))
     for sample in Run.open(path).samples():
         cells[sample.block.split("/")[0]][sample.arm].append(sample)
     drops = json.loads((path / "drops.json").read_text())
-    return "\n".join(_table(cell, flows, drops[cell]) for cell, flows in cells.items())
+    compared = {cell: _compare(flows) for cell, flows in cells.items()}
+    parts = [_table(cell, flows, compared[cell], drops[cell]) for cell, flows in cells.items()]
+    return "\n".join([_summary(list(compared.values())), *parts])
 
 
-def _table(cell, flows, drops):
-    count = len(flows[BUCKET])
+def _compare(flows):
+    """Return, for each arm that has a policer, its goodput over the policer's and how its stalls differ."""
+    return {
+        name: (
+            median(map(goodput, flows[name])) / median(map(goodput, flows[against])),
+            permutation_ks(list(map(stalls, flows[name])), list(map(stalls, flows[against]))),
+        )
+        for name, against in AGAINST.items()
+        if against
+    }
+
+
+def _summary(cells):
     lines = [
-        f"### {cell}",
-        "",
-        f"{count} flows an arm.",
-        "",
-        "| arm | goodput, kbit/s | of its policer's | 10 / 50 / 100 %, s | stalls a flow | median stall, s "
-        "| stall distance, p | drops a flow |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        "| arm | held against | goodput over its | distance between stalls | cells in which p < 0.01 |",
+        "|---|---|--:|--:|--:|",
     ]
     for name, against in AGAINST.items():
+        if against:
+            ratios, found = zip(*(cell[name] for cell in cells), strict=True)
+            distances, differing = [each.distance for each in found], sum(each.p < 0.01 for each in found)
+            lines.append(
+                f"| {WORDS[name]} | {WORDS[against]} | {min(ratios):.2f} to {max(ratios):.2f} "
+                f"| {min(distances):.2f} to {max(distances):.2f} | {differing} of {len(cells)} |"
+            )
+    return "\n".join([*lines, ""])
+
+
+def _table(cell, flows, compared, drops):
+    count = len(flows[BUCKET])
+    lines = [
+        f"### {cell}, {count} flows an arm",
+        "",
+        "| arm | goodput, kbit/s | 10 / 50 / 100 %, s | stalls a flow | median stall, s | distance, p | drops a flow |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name in AGAINST:
         samples = flows[name]
         long = [wait for sample in samples for wait in stalls(sample) if wait]
-        ratio = distance = NONE
-        if against:
-            ratio = f"{median(map(goodput, samples)) / median(map(goodput, flows[against])):.2f}"
-            found = permutation_ks(list(map(stalls, samples)), list(map(stalls, flows[against])))
-            distance = f"{found.distance:.2f}, {found.p:.3f}"
         times = " / ".join(f"{median(reached(sample, share) for sample in samples):.2f}" for share in (0.1, 0.5, 1.0))
-        lost = 0.0 if name in {"smooth", "window"} else _drops(name, drops, count)
+        distance = "{0.distance:.2f}, {0.p:.3f}".format(compared[name][1]) if name in compared else NONE
         lines.append(
-            f"| {WORDS[name]} | {median(map(goodput, samples)):.1f} | {ratio} | {times} | {len(long) / count:.1f} "
-            f"| {f'{median(long):.2f}' if long else NONE} | {distance} | {lost:.0f} |"
+            f"| {WORDS[name]} | {median(map(goodput, samples)):.1f} | {times} | {len(long) / count:.1f} "
+            f"| {f'{median(long):.2f}' if long else NONE} | {distance} | {_drops(name, drops, count):.0f} |"
         )
     return "\n".join([*lines, ""])
 
@@ -83,4 +106,6 @@ def _table(cell, flows, drops):
 def _drops(name, drops, count):
     """Return packets dropped a flow. A policer in the path counts both of its arms together."""
     policer = next((each for each in POLICERS if name.startswith(each)), None)
+    if name in {"smooth", "window"}:
+        return 0
     return drops[policer] / (2 * count) if policer else drops[name] / count

@@ -119,7 +119,8 @@ def _link(name, one, one_address, other, other_address=None):
              "tso", "off", "gso", "off", "gro", "off", "tx", "off", "rx", "off", "sg", "off")  # fmt: skip
         if address:
             _run("ip", "-n", namespace, "address", "add", address, "dev", device)
-        _run("ip", "-n", namespace, "link", "set", device, "up")
+        # Linux's TCP makes packets of several segments even without offloads, unless the device takes only one.
+        _run("ip", "-n", namespace, "link", "set", device, "gso_max_segs", "1", "up")
 
 
 def _delay(name, delay):
