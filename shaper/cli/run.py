@@ -49,6 +49,29 @@ from shaper.cli.address import Address, Route
     metavar="NETWORK",
     help="Believe the PROXY protocol from these load balancers, and take connections from nobody else.",
 )
+@click.option(
+    "--volunteers", type=click.Path(path_type=Path), help="The study's database; who is in it and consents takes part."
+)
+@click.option("--require-auth", is_flag=True, help="Let nobody use the proxy without a volunteer's credentials.")
+@click.option(
+    "--site", type=Address(), default="127.0.0.1:8081", show_default=True, help="Where the volunteers' site is."
+)
+@click.option("--public", metavar="HOST:PORT", help="How browsers reach the proxy, if not where it listens.")
+@click.option("--open", is_flag=True, help="Let whoever comes to the site join, without an invitation.")
+@click.option("--organisation", help="Who runs the study, as the site says it.")
+@click.option("--contact", help="How to reach them.")
+@click.option("--approval", help="Which board looked at the study, and under which number.")
+@click.option(
+    "--allow-destination",
+    multiple=True,
+    metavar="HOST|NETWORK",
+    help="Connect to this host or network although it is private; may be given again.",
+)
+@click.option("--control", type=Address(), help="Where the control API is, such as 127.0.0.1:9465.")
+@click.option(
+    "--control-token", type=click.Path(path_type=Path), help="Its token's file; by default ~/.shaper/control.token."
+)
+@click.option("--audit", type=click.Path(path_type=Path), help="Its audit log; by default audit.jsonl beside the CA.")
 @click.option("--drain", default="10 s", show_default=True, help="How long transfers may go on after SIGTERM.")
 def run(**options: Any) -> None:
     """Run the proxy. SIGHUP reloads the policy file; SIGTERM and Ctrl-C finish what is under way and stop."""

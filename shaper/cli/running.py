@@ -3,20 +3,25 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any, Self
 
 import click
 from cryptography.x509 import load_pem_x509_certificates
 
 from shaper import __version__
-from shaper.cli.calibrating import machine, versions
-from shaper.measure.certificate import Certificate, read
+from shaper.cli.certified import Certified
+from shaper.cli.control import Control
+from shaper.cli.volunteering import People, Volunteering
 from shaper.policy.admission import Standing
+from shaper.policy.destination import Destinations
 from shaper.policy.load import PolicyError, load, quick
 from shaper.policy.model import Contains, Policy
 from shaper.policy.refused import RefusedError
@@ -44,8 +49,10 @@ class Run:
     shadows: list[Policy]
     metrics_at: tuple[str, int]
     journal_at: Path | None
-    certificate: Certificate | None
+    certified: Certified
     tolerance: float | None
+    people: People | None
+    control: Control | None
     drain: float
 
     @classmethod
@@ -63,8 +70,12 @@ class Run:
             tolerance = parse_share(options["self_check"]) if options["self_check"] else None
         except RefusedError as error:
             raise RefusedError(f"--at, --drain, --self-check: {error.problem}", error.remedy) from None
+        certified = Certified.by(options["certificate"], required=options["require_calibration"])
+        certified.check(policy)
         settings = Settings(
-            listen=options["listen"],
+            listen=settled(options["listen"]) if options["volunteers"] else options["listen"],
+            require_auth=options["require_auth"],
+            destinations=_destinations(options),
             ca_dir=options["ca_dir"] or Path.home() / ".shaper" / policy.study,
             connect_to=tuple(ConnectTo(*route) for route in options["connect_to"]),
             origin_ca=_authorities(options["origin_ca"]),
@@ -80,50 +91,71 @@ class Run:
             shadows=[load(path) for path in options["shadows"]],
             metrics_at=options["metrics"],
             journal_at=options["journal"],
-            certificate=_certificate(options["certificate"], policy, required=options["require_calibration"]),
+            certified=certified,
             tolerance=tolerance,
+            people=_people(options),
+            control=Control.of(options) if options["control"] else None,
             drain=drain,
         )
 
     async def serve(self) -> None:
         """Run until SIGTERM or SIGINT."""
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        loop, stop, proxy = asyncio.get_running_loop(), asyncio.Event(), None
         metrics = Metrics()
-        exposition = serve(metrics, *self.metrics_at)
-        journal = Journal(self.journal_at, metrics) if self.journal_at else None
-        proxy: Proxy | None = None
-        try:
-            proxy = Proxy(
-                self.policy,
-                self.settings,
-                [journal] if journal else [],
-                metrics,
-                standing=Standing(self.person),
-                schedule=self.schedule,
-                shadows=self.shadows,
-            )
-            proxy.shaping.tolerance = self.tolerance
-            if self.certificate:
-                proxy.shaping.certificate = self.certificate.digest
-                metrics.calibration(self.certificate.valid_until.timestamp(), self.certificate.digest)
-            await proxy.start()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, stop.set)
-            loop.add_signal_handler(signal.SIGHUP, self._reload, proxy, journal)
-            self._greet(proxy, exposition)
-            await stop.wait()
-            click.echo(f"Stopping: no new connections; what is under way has {self.drain:g} s.", err=True)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-        finally:
-            if proxy:
-                await proxy.stop(self.drain)
-            if journal and not journal.close():
-                log.error("%s: not every line could be written", self.journal_at)
-            exposition.close()
+        with ExitStack() as stack:
+            exposition = serve(metrics, *self.metrics_at)
+            stack.callback(exposition.close)
+            volunteers = None
+            if self.people:
+                volunteers = Volunteering(
+                    self.people, self.policy, self.settings, journal=self.journal_at, metrics=metrics, stack=stack
+                )
+            journal = Journal(self.journal_at, metrics) if self.journal_at else None
+            stack.callback(self._flush, journal)
+            try:
+                proxy = self._proxy(metrics, journal, volunteers)
+                await proxy.start()
+                with ExitStack() as control:
+                    if self.control:
+                        self.control.serve(proxy, self, volunteers, control)
+                    for number in (signal.SIGTERM, signal.SIGINT):
+                        loop.add_signal_handler(number, stop.set)
+                    loop.add_signal_handler(signal.SIGHUP, self._reload, proxy, journal, volunteers)
+                    self._greet(proxy, exposition, volunteers)
+                    await stop.wait()
+                click.echo(f"Stopping: no new connections; what is under way has {self.drain:g} s.", err=True)
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    loop.remove_signal_handler(number)
+            finally:
+                if proxy:
+                    await proxy.stop(self.drain)
 
-    def _reload(self, proxy: Proxy, journal: Journal | None) -> None:
+    def _proxy(self, metrics: Metrics, journal: Journal | None, volunteers: Volunteering | None) -> Proxy:
+        """Put the proxy together. Where there are volunteers, who is not known to be one takes no part."""
+        roster = volunteers.roster if volunteers else None
+        proxy = Proxy(
+            self.policy,
+            volunteers.settings if volunteers else self.settings,
+            volunteers.recorders(journal) if volunteers else [journal] if journal else [],
+            metrics,
+            registry=roster,
+            standing=None if roster else Standing(self.person),
+            schedule=self.schedule,
+            shadows=self.shadows,
+            key=roster.assignment_key if roster else token_bytes(32),
+        )
+        proxy.shaping.tolerance = self.tolerance
+        if certificate := self.certified.certificate:
+            proxy.shaping.certificate = certificate.digest
+            metrics.calibration(certificate.valid_until.timestamp(), certificate.digest)
+        return proxy
+
+    def _flush(self, journal: Journal | None) -> None:
+        if journal and not journal.close():
+            log.error("%s: not every line could be written", self.journal_at)
+
+    def _reload(self, proxy: Proxy, journal: Journal | None, volunteers: Volunteering | None) -> None:
         """Load the file again. Whatever is wrong with it, the running policy stays."""
         if journal:
             journal.reopen()
@@ -132,7 +164,12 @@ class Run:
             return
         try:
             policy = load(self.source)
+            self.certified.check(policy)
+            if volunteers:
+                volunteers.fits(policy)
             proxy.swap(policy)
+            if volunteers:
+                volunteers.change(policy)
         except (PolicyError, RefusedError) as error:
             proxy.metrics.policy_refused()
             click.echo(f"Not reloaded, the running policy stays: {error}", err=True)
@@ -140,7 +177,7 @@ class Run:
         self.policy = policy
         click.echo(f"Reloaded: study {policy.study}, {policy.digest[:19]}", err=True)
 
-    def _greet(self, proxy: Proxy, exposition: Exposition) -> None:
+    def _greet(self, proxy: Proxy, exposition: Exposition, volunteers: Volunteering | None) -> None:
         """Say in a few lines what this proxy does and where everything is."""
         policy = self.policy
         lines = [
@@ -157,7 +194,9 @@ class Run:
             ("proxy", f"{host}:{port}; everything else is tunnelled and never decrypted"),
             ("CA", f"{proxy.ca_pem or 'none: nothing is decrypted'}"),
             ("metrics", exposition.url),
-            ("certified", f"by {self.certificate.digest[:19]}" if self.certificate else "no: see shaper calibrate"),
+            ("certified", f"by {self.certified.digest[:19]}" if self.certified.digest else "no: see shaper calibrate"),
+            *([("site", volunteers.app.extensions["shaper"].addresses.own)] if volunteers else []),
+            *([("control", "http://{}:{}".format(*self.control.listen))] if self.control else []),
             ("journal", str(self.journal_at or "none; --journal FILE keeps one")),
         ]
         click.echo(f"shaper {__version__}")
@@ -165,20 +204,46 @@ class Run:
             click.echo(f"  {label:<9} {line}")
 
 
-def _certificate(path: Path | None, policy: Policy, *, required: bool) -> Certificate | None:
-    """Return the certificate; one that does not hold is refused if a valid one is required, and else told."""
-    if path is None:
-        if required:
-            remedy = "make one with `shaper calibrate` and name it with --certificate"
-            raise RefusedError("--require-calibration: there is no certificate", remedy)
+def settled(address: tuple[str, int]) -> tuple[str, int]:
+    """Return the address with a port that is free now, if it names none: others must be told it before it is used."""
+    host, port = address
+    if port:
+        return address
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return host, int(probe.getsockname()[1])
+
+
+def _people(options: Mapping[str, Any]) -> People | None:
+    if options["volunteers"] is None:
+        if options["require_auth"]:
+            raise RefusedError(
+                "--require-auth: nobody has credentials", "name the volunteers' database with --volunteers"
+            )
         return None
-    certificate = read(path)
-    refusal = certificate.refusal(policy.digest, datetime.now(UTC), versions(), machine())
-    if refusal and required:
-        raise RefusedError(f"{path}: {refusal}", "make another one with `shaper calibrate`")
-    if refusal:
-        click.echo(f"{path}: {refusal}; records name it all the same", err=True)
-    return certificate
+    return People(
+        database=options["volunteers"],
+        site=settled(options["site"]),
+        public=options["public"] or "",
+        organisation=options["organisation"] or "",
+        contact=options["contact"] or "",
+        approval=options["approval"] or "",
+        open_to_all=options["open"],
+    )
+
+
+def _destinations(options: Mapping[str, Any]) -> Destinations:
+    """Everything public, and what is allowed by name; never our own ports."""
+    ports = [options[name][1] for name in ("listen", "metrics", "site", "control") if options[name]]
+    return Destinations.parse(options["allow_destination"], addresses=_own_addresses(), ports=[p for p in ports if p])
+
+
+def _own_addresses() -> set[str]:
+    """Return this machine's addresses, as its name resolves and beside loopback, which is always its own."""
+    try:
+        return {str(found[4][0]) for found in socket.getaddrinfo(socket.gethostname(), None)}
+    except OSError:
+        return set()
 
 
 def _authorities(path: Path | None) -> Path | None:

@@ -33,13 +33,29 @@ ENUMERATED = frozenset(
     for members in (Admission, MediaClass, Reason, Outcome, Wait, Fallback, Bound, Direction, Loss, Refusal)
     for member in members
 )
+SURFACES = ("site", "control")
+REFUSALS = (
+    "400",
+    "401",
+    "403",
+    "404",
+    "405",
+    "409",
+    "413",
+    "415",
+    "421",
+    "422",
+    "429",
+    "500",
+    "503",
+)  # statuses of theirs
 
 
 class Metrics(Families):
     """A Recorder that counts, and the counters and gauges of the proxy itself."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        super().__init__(ENUMERATED)
+        super().__init__([*ENUMERATED, *SURFACES, *REFUSALS])
         self._clock = clock
         self._policy: tuple[str, str, str] | None = None
         self._phases: set[str] = set()
@@ -125,6 +141,9 @@ class Metrics(Families):
         )
         for refusal in Refusal:
             self._refused(refusal)
+        self._refused_requests = self.counter(
+            "refused_requests_total", "Requests that the site or the control API refused.", "surface", "status"
+        )
         self._bounds = self.counter(
             "bounds_total", "Times that a bound was reached and what exceeded it ended.", "bound"
         )
@@ -236,6 +255,10 @@ class Metrics(Families):
 
     def bounded(self, bound: Bound) -> None:
         self._bounds(self.vetted(bound)).inc()
+
+    def request_refused(self, surface: str, status: int) -> None:
+        """Note that the volunteers' site or the control API refused a request."""
+        self._refused_requests(self.vetted(surface), self.vetted(str(status))).inc()
 
     # Study
 
