@@ -22,6 +22,7 @@ from mitmproxy.proxy.layers.http import Http2Client, Http2Server
 from mitmproxy.proxy.layers.http._http2 import Http2Connection
 from mitmproxy.proxy.server import ConnectionHandler
 
+from shaper.proxy.goaway import Patient
 from shaper.proxy.lane import Lane
 
 WINDOW = 65_535
@@ -129,7 +130,7 @@ class Windows(Http2Connection):
             self.h2_conn.increment_flow_control_window(size, stream_id)
 
 
-class GatedHttp2Client(Windows, Http2Client):
+class GatedHttp2Client(Windows, Patient):
     """Towards an origin, whose responses can be held."""
 
 

@@ -6,7 +6,7 @@ The proxy runs in the module's event loop, for mitmproxy has one global context 
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -132,29 +132,36 @@ def origins():
         yield {"h1": h1, "h2": h2, "both": both}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def lab(origins, tmp_path_factory):
-    """The lab, with its journal read at the end: no line may tell where anybody went."""
-    home = tmp_path_factory.mktemp("lab")
-    (home / "origins.pem").write_bytes(b"".join(origin.ca_pem.read_bytes() for origin in origins.values()))
-    routes = [
-        ConnectTo(f"{label}.{domain}", port, "127.0.0.1", getattr(origin, to_port))
-        for label, origin in origins.items()
-        for domain in ("media.test", "other.test")
-        for port, to_port in ((443, "port"), (80, "plain_port"))
-    ]
+@asynccontextmanager
+async def running(home: Path, routes: list[ConnectTo], authorities: list[Path], origins: dict[str, Origin]):
+    """Run a proxy between clients and these origins. At the end its journal is read: no line may tell who was where."""
+    (home / "origins.pem").write_bytes(b"".join(path.read_bytes() for path in authorities))
     settings = Settings(ca_dir=home / "ca", connect_to=tuple(routes), origin_ca=home / "origins.pem")
     metrics, records = Metrics(), Records()
     journal = Journal(home / "journal.jsonl", metrics)
     proxy = Proxy(policy(), settings, [records, journal], metrics)
     await proxy.start()
-    ctx.master.addons.add(Mixing(origins))
     yield Lab(proxy, origins, home / "journal.jsonl", records)
     await proxy.stop()
     assert journal.close()
     written = (home / "journal.jsonl").read_text()
     assert len(written.splitlines()) == len(records)
     assert not [word for word in (CANARY, ".test", "127.0.0.1", "/bytes", "cookie") if word in written]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lab(origins, tmp_path_factory):
+    """The proxy before the lab's own origins."""
+    routes = [
+        ConnectTo(f"{label}.{domain}", port, "127.0.0.1", getattr(origin, to_port))
+        for label, origin in origins.items()
+        for domain in ("media.test", "other.test")
+        for port, to_port in ((443, "port"), (80, "plain_port"))
+    ]
+    authorities = [origin.ca_pem for origin in origins.values()]
+    async with running(tmp_path_factory.mktemp("lab"), routes, authorities, origins) as lab:
+        ctx.master.addons.add(Mixing(origins))
+        yield lab
 
 
 @pytest.fixture(autouse=True)
