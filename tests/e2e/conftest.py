@@ -133,13 +133,19 @@ def origins():
 
 
 @asynccontextmanager
-async def running(home: Path, routes: list[ConnectTo], authorities: list[Path], origins: dict[str, Origin]):
+async def running(
+    home: Path,
+    routes: list[ConnectTo],
+    authorities: list[Path],
+    origins: dict[str, Origin],
+    targeted: Policy | None = None,
+):
     """Run a proxy between clients and these origins. At the end its journal is read: no line may tell who was where."""
     (home / "origins.pem").write_bytes(b"".join(path.read_bytes() for path in authorities))
     settings = Settings(ca_dir=home / "ca", connect_to=tuple(routes), origin_ca=home / "origins.pem")
     metrics, records = Metrics(), Records()
     journal = Journal(home / "journal.jsonl", metrics)
-    proxy = Proxy(policy(), settings, [records, journal], metrics)
+    proxy = Proxy(targeted or policy(), settings, [records, journal], metrics)
     await proxy.start()
     yield Lab(proxy, origins, home / "journal.jsonl", records)
     await proxy.stop()
