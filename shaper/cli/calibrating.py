@@ -1,29 +1,33 @@
-"""A calibration: the lab's origin, a proxy in a process of its own, a real client here, one rate after another."""
+"""A calibration: the lab's origin, a proxy in a process of its own, a real client here, one cap after another.
+
+Each cap is calibrated on single responses, whatever its scope in the policy: the scope says who shares a bucket, and
+not how well it keeps time. Nothing here knows how the proxy does it, so a faulty one is found out from its bytes.
+"""
 
 import asyncio
-import platform
 import re
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import yaml
 
 from shaper.cli.proxy_process import START, ProxyProcess
 from shaper.lab.origin import Origin
-from shaper.measure.calibration import Figure, Tolerance, figure
-from shaper.measure.certificate import VALID, Certificate
+from shaper.measure.calibration import Asked, Figure, Tolerance, figure
+from shaper.measure.certificate import VALID, Certificate, asked_by
 from shaper.measure.line import Line
 from shaper.measure.probe import Protocol, connect
 from shaper.measure.run import Outcome
 from shaper.measure.session import Session
+from shaper.measure.surroundings import machine, versions
 from shaper.policy.model import Policy
 from shaper.policy.refused import RefusedError
-from shaper.policy.units import EXACT, format_rate
+from shaper.policy.units import EXACT, format_duration, format_rate, format_size
 
 RATES = tuple(rate * 1e6 for rate in (0.1, 0.15, 0.5, 1.0, 5.0, 10.0, 50.0))
 BURST = 2048
@@ -34,31 +38,43 @@ PAUSE = 0.1
 """Seconds between unslowed responses beside it."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Calibration:
     """What is to be calibrated, and how often."""
 
-    policy: Policy | None = None
+    policies: Sequence[Policy] = ()
     rates: Sequence[float] = ()
+    protocols: Sequence[Protocol] = ("h1", "h2")
     repeats: int = 3
     tolerance: Tolerance = field(default_factory=Tolerance)
     command: Sequence[str] = START
     progress: Callable[[Figure], None] = lambda _: None
 
+    @property
+    def asked(self) -> list[Asked]:
+        """What is calibrated: the policies' caps and the rates; without either, the usual rates."""
+        caps = {asked for policy in self.policies for asked in asked_by(policy)}
+        if self.policies and not caps and not self.rates:
+            raise RefusedError("the policy has no cap that shaper paces itself", "calibrate without --policy")
+        rates = self.rates or (() if self.policies else RATES)
+        return sorted(caps | {Asked(rate, BURST) for rate in rates})
+
     async def run(self) -> tuple[Certificate, list[tuple[Figure, Line]]]:
         """Calibrate; return the certificate and, to draw, the first line of each figure."""
-        steps = self._steps()
-        names = [_host(number) for number in range(len(steps))]
+        steps = {f"cap-{number}": asked for number, asked in enumerate(self.asked)}
         drawn: list[tuple[Figure, Line]] = []
-        with TemporaryDirectory(prefix="shaper-calibrate-") as directory, Origin([*names, "localhost"]) as origin:
-            policy = Path(directory) / "calibration.yaml"
+        with (
+            TemporaryDirectory(prefix="shaper-calibrate-") as home,
+            Origin([*map(_host, steps), "localhost"]) as origin,
+        ):
+            policy = Path(home) / "calibration.yaml"
             policy.write_text(_policy(steps))
-            routes = [f"--connect-to={name}:443:127.0.0.1:{origin.port}" for name in names]
-            arguments = [*routes, f"--origin-ca={origin.ca_pem}", f"--ca-dir={directory}/ca"]
+            routes = [f"--connect-to={_host(name)}:443:127.0.0.1:{origin.port}" for name in steps]
+            arguments = [*routes, f"--origin-ca={origin.ca_pem}", f"--ca-dir={home}/ca"]
             async with ProxyProcess(policy, arguments, self.command) as proxy:
-                for name, (rate, burst) in zip(names, steps, strict=True):
-                    for protocol in ("h1", "h2"):
-                        found, first = await self._measure(name, rate, burst, protocol, proxy)
+                for name, asked in steps.items():
+                    for protocol in self.protocols:
+                        found, first = await self._measure(_host(name), asked, protocol, proxy)
                         drawn.append((found, first))
                         self.progress(found)
                 lag = await asyncio.to_thread(_lag, proxy.metrics_url)
@@ -69,7 +85,7 @@ class Calibration:
             valid_until=made + VALID,
             machine=machine(),
             versions=versions(),
-            policy=self.policy.digest if self.policy else None,
+            policies=tuple(policy.digest for policy in self.policies),
             tolerance=self.tolerance,
             figures=figures,
             lag=lag,
@@ -77,21 +93,9 @@ class Calibration:
         )
         return certificate.sealed(), drawn
 
-    def _steps(self) -> list[tuple[float, int]]:
-        """Return the pairs of rate and burst to calibrate."""
-        if self.policy is None:
-            return [(rate, BURST) for rate in self.rates or RATES]
-        caps = {(cap.rate, int(cap.burst)) for rule in self.policy.rules for cap in rule.caps}
-        if not caps:
-            raise RefusedError("the policy caps nothing: there is no rate to calibrate", "calibrate without --policy")
-        return sorted(caps)
-
-    async def _measure(
-        self, name: str, rate: float, burst: int, protocol: Protocol, proxy: ProxyProcess
-    ) -> tuple[Figure, Line]:
+    async def _measure(self, host: str, asked: Asked, protocol: Protocol, proxy: ProxyProcess) -> tuple[Figure, Line]:
         lines, latencies = [], []
-        size = max(burst + 20_000, burst + round(rate / 8 * LASTS))
-        url, ca = f"https://{name}", proxy.ca_pem
+        size, url, ca = asked.size(LASTS), f"https://{host}", proxy.ca_pem
         for _ in range(self.repeats):
             async with await connect(url, protocol=protocol, proxy=proxy.address, ca=ca) as slowed:
                 if protocol == "h2":
@@ -101,7 +105,7 @@ class Calibration:
                         line, beside = await _fetch(slowed, other, size)
             lines.append(line)
             latencies += beside
-        return figure(rate, protocol, burst, lines=lines, latencies=latencies, tolerance=self.tolerance), lines[0]
+        return figure(asked, protocol, lines=lines, latencies=latencies, tolerance=self.tolerance), lines[0]
 
 
 async def _fetch(slowed: Session, other: Session, size: int) -> tuple[Line, list[float]]:
@@ -118,26 +122,28 @@ async def _fetch(slowed: Session, other: Session, size: int) -> tuple[Line, list
     got = await slowed.request(f"/bytes?size={size}&type=image/jpeg", timeout=60.0)
     asking.cancel()
     if got.outcome is not Outcome.COMPLETE or got.size != size:
-        raise RefusedError(f"a body did not arrive: {got.error or got.outcome}", "see what the proxy logs")
+        raise RefusedError(f"a body did not arrive: {got.error or got.outcome}", "see what the proxy says")
     return got.line, latencies
 
 
-def _host(number: int) -> str:
-    return f"rate-{number}.calibration.test"
+def _host(name: str) -> str:
+    return f"{name}.calibration.test"
 
 
-def _policy(steps: Sequence[tuple[float, int]]) -> str:
-    """Return a policy with a target for every step."""
-    names = [f"rate-{number}" for number in range(len(steps))]
-    rules = [
-        {
-            "name": name, "target": name, "media": ["image"],
-            "caps": [{"rate": format_rate(rate, EXACT), "burst": f"{burst} B"}],
-        }
-        for name, (rate, burst) in zip(names, steps, strict=True)
-    ]  # fmt: skip
-    targets = {name: {"hosts": [_host(number)]} for number, name in enumerate(names)}
+def _policy(steps: dict[str, Asked]) -> str:
+    """Return a policy with a target for every cap."""
+    rules = [{"name": name, "target": name, "media": ["image"], "caps": [_cap(asked)]} for name, asked in steps.items()]
+    targets = {name: {"hosts": [_host(name)]} for name in steps}
     return yaml.safe_dump({"version": 1, "study": "calibration", "targets": targets, "rules": rules}, sort_keys=False)
+
+
+def _cap(asked: Asked) -> dict[str, Any]:
+    own = (
+        {"window": format_duration(asked.window, EXACT)}
+        if asked.window
+        else {"burst": format_size(asked.at_once, EXACT)}
+    )
+    return {"rate": format_rate(asked.rate, EXACT), "manner": asked.manner, **own}
 
 
 def _lag(url: str) -> float:
@@ -150,16 +156,3 @@ def _lag(url: str) -> float:
     ]
     total = buckets[-1][1] if buckets else 0.0
     return next((edge for edge, count in buckets if count >= 0.99 * total), 0.0)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions whose change may change what the proxy does."""
-    return {
-        **{name: version(name) for name in ("shaper", "mitmproxy", "h2", "h11")},
-        "python": platform.python_version(),
-    }
-
-
-def machine() -> str:
-    """Return what kind of machine this is."""
-    return f"{platform.machine()} {platform.system()} {platform.release()}"

@@ -5,15 +5,20 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Self
 
 from shaper.policy.refused import RefusedError
 
-START = (sys.executable, "-m", "shaper")
+START = (sys.executable, "-m", "shaper.cli.attached")
+LAST = "journal"  # the label of the last line of its greeting
 
 
 class ProxyProcess:
-    """A proxy that is up. `command` starts shaper; tests put a faulty one there."""
+    """A proxy that is up. `command` starts shaper; tests put a faulty one there.
+
+    It is in a session of its own, so that Ctrl-C reaches who measures and not the proxy under the transfer.
+    """
 
     def __init__(self, policy: Path, arguments: Sequence[str] = (), command: Sequence[str] = START) -> None:
         self._command = [
@@ -39,20 +44,33 @@ class ProxyProcess:
         """Where its metrics are."""
         return self._said["metrics"]
 
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process is not None and self._process.returncode is None
+
+    def told(self, label: str) -> str:
+        """Return what it said about something when it started, or nothing."""
+        return self._said.get(label, "")
+
     async def __aenter__(self) -> Self:
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        assert self._process.stdout
-        assert self._process.stderr
-        while "journal" not in self._said:
-            if not (read := await self._process.stdout.readline()):
-                problem = (await self._process.stderr.read()).decode().strip().splitlines()
-                raise RefusedError(
-                    f"the proxy did not start: {problem[-1] if problem else 'it said nothing'}", "see above"
-                )
-            label, _, value = read.decode().strip().partition(" ")
-            self._said[label] = value.strip()
+        with TemporaryFile() as complaints:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=complaints,
+                start_new_session=True,
+            )
+            assert self._process.stdout
+            while LAST not in self._said:
+                if not (read := await self._process.stdout.readline()):
+                    await self._process.wait()
+                    complaints.seek(0)
+                    problem = complaints.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
+                    raise RefusedError(f"the proxy did not start: {problem[-1]}", "try it with `shaper run`")
+                label, _, value = read.decode().strip().partition(" ")
+                self._said[label] = value.strip()
         return self
 
     async def __aexit__(self, *_: object) -> None:

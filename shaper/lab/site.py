@@ -16,6 +16,7 @@ from shaper.lab.knobs import Knobs, read_knobs
 from shaper.lab.payload import Body, Stored, Stream
 
 ASSETS = Path(__file__).parent / "assets"
+UPLOAD = "/upload"
 TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -51,7 +52,7 @@ async def serve(exchange: Exchange) -> None:
         await _send(exchange, Answer(400, (("content-type", "text/plain"),), Stored(f"{error}\n".encode())), Knobs())
         return
     await sleep(knobs.delay)
-    if request.path == "/upload":
+    if request.path == UPLOAD:
         await _send(exchange, Answer(200, (("content-type", "application/json"),), await _swallow(exchange)), knobs)
     elif request.path == "/events":
         await _tell(exchange, knobs)
@@ -108,7 +109,16 @@ async def _swallow(exchange: Exchange) -> Stored:
     async for piece in exchange.body():
         size += len(piece)
         hashed.update(piece)
-    return Stored(json.dumps({"size": size, "sha256": hashed.hexdigest()}).encode())
+    return _told(size, hashed.hexdigest())
+
+
+def receipt(data: bytes) -> Stored:
+    """Return the answer to an upload of `data`."""
+    return _told(len(data), sha256(data).hexdigest())
+
+
+def _told(size: int, digest: str) -> Stored:
+    return Stored(json.dumps({"size": size, "sha256": digest}).encode())
 
 
 async def _tell(exchange: Exchange, knobs: Knobs) -> None:

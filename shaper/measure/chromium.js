@@ -1,6 +1,9 @@
 // Runs in every page that is measured, before the page's own scripts. Times are seconds since navigation began.
 (() => {
   const seconds = (milliseconds) => milliseconds / 1000;
+  const orNull = (milliseconds) => (milliseconds ? seconds(milliseconds) : null);
+
+  performance.setResourceTimingBufferSize(10000); // 250 by default
   let lcp = null;
   new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) lcp = seconds(entry.startTime);
@@ -19,11 +22,15 @@
       else if (seen.since !== null) seen.waits += now - seen.since;
       seen.since = null;
     });
-    video.addEventListener("waiting", () => { if (seen.join !== null) seen.since = seconds(performance.now()); });
-    video.addEventListener("ended", () => { seen.ended = true; });
-    video.addEventListener("error", () => { seen.ended = true; });
+    video.addEventListener("waiting", () => {
+      if (seen.join !== null && seen.since === null) seen.since = seconds(performance.now());
+    });
+    for (const end of ["ended", "error"]) video.addEventListener(end, () => { seen.ended = true; });
     let height = 0; // another height is another rendition
-    video.addEventListener("resize", () => { if (height && video.videoHeight !== height) switches += 1; height = video.videoHeight; });
+    video.addEventListener("resize", () => {
+      if (height && video.videoHeight !== height) switches += 1;
+      height = video.videoHeight;
+    });
   };
   new MutationObserver(() => document.querySelectorAll("video").forEach(watch))
     .observe(document, { childList: true, subtree: true });
@@ -33,6 +40,19 @@
     const entry = performance.getEntriesByName(image.currentSrc, "resource").at(-1);
     return entry ? seconds(entry.responseEnd) : seconds(performance.now());
   };
+
+  const isVideo = (entry) => entry.initiatorType !== "video" && /\.(m4s|mp4|ts)$/.test(new URL(entry.name).pathname);
+
+  const told = (entry) => ({
+    name: new URL(entry.name).pathname.split("/").pop() || "/",
+    kind: isVideo(entry) ? "video" : entry.initiatorType,
+    start: seconds(entry.startTime),
+    response: orNull(entry.responseStart),
+    end: orNull(entry.responseEnd),
+    size: entry.encodedBodySize,
+    protocol: entry.nextHopProtocol,
+    timing: entry.serverTiming.map(({ name, duration, description }) => ({ name, duration: seconds(duration), description })),
+  });
 
   window.shaperIsDone = () => document.readyState === "complete"
     && [...document.images].every((image) => image.complete)
@@ -45,20 +65,12 @@
     const waits = [...videos.values()].map((seen) => seen.waits + (seen.since === null ? 0 : now - seen.since));
     return {
       now, lcp, switches: videos.size ? switches : null,
-      load: navigation.loadEventEnd ? seconds(navigation.loadEventEnd) : null,
-      interactive: navigation.domInteractive ? seconds(navigation.domInteractive) : null,
+      load: orNull(navigation.loadEventEnd),
+      interactive: orNull(navigation.domInteractive),
       join: joins.length && joins.length === videos.size ? Math.max(...joins) : null,
       rebuffer: joins.length ? waits.reduce((sum, wait) => sum + wait, 0) : null,
       images: [...document.images].map(endOf),
-      resources: performance.getEntriesByType("resource").map((entry) => ({
-        name: new URL(entry.name).pathname.split("/").pop() || "/",
-        kind: entry.initiatorType === "fetch" && /\.(m4s|mp4|ts)$/.test(new URL(entry.name).pathname) ? "video" : entry.initiatorType,
-        start: seconds(entry.startTime),
-        response: entry.responseStart ? seconds(entry.responseStart) : null,
-        end: entry.responseEnd ? seconds(entry.responseEnd) : null,
-        size: entry.encodedBodySize,
-        protocol: entry.nextHopProtocol,
-      })),
+      resources: [navigation, ...performance.getEntriesByType("resource")].map(told),
     };
   };
 })();

@@ -20,8 +20,8 @@ class Step(NamedTuple):
 
     @property
     def id(self) -> str:
-        """Unique in the run, and the same whenever the run is resumed."""
-        return f"{self.block}-{self.arm}"
+        """Unique in the run, and the same whenever the run is resumed. Names hold no slash."""
+        return f"{self.block}/{self.arm}"
 
 
 def steps(
@@ -29,14 +29,14 @@ def steps(
 ) -> Iterator[Step]:
     """Yield every sample in order. `pairs` are probe and object; each has a block of its own in every round."""
     rng = random.Random(seed)  # noqa: S311 - an experiment's order, to be repeatable
-    squares = {pair: latin_square(arms, rng) for pair in pairs}
+    squares: dict[tuple[str, str], list[list[str]]] = {}
     for number in range(blocks):
         for pair in rng.sample(list(pairs), len(pairs)):
-            row = squares[pair][number % len(arms)] if latin else rng.sample(list(arms), len(arms))
-            if latin and number % len(arms) == len(arms) - 1:
+            if latin and number % len(arms) == 0:
                 squares[pair] = latin_square(arms, rng)
+            row = squares[pair][number % len(arms)] if latin else rng.sample(list(arms), len(arms))
             for order, arm in enumerate(row):
-                yield Step(f"{number:03d}-{pair[0]}-{pair[1]}", order, arm, *pair)
+                yield Step(f"{number:03d}/{'/'.join(pair)}", order, arm, *pair)
 
 
 def latin_square(arms: Sequence[str], rng: random.Random) -> list[list[str]]:

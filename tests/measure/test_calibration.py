@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shaper.measure.calibration import Tolerance, figure
+from shaper.measure.calibration import Asked, Tolerance, figure
 from shaper.measure.certificate import Certificate, read
+from shaper.pacing.limit import Limit, Manner, Scope
+from shaper.policy.load import loads
 from shaper.policy.refused import RefusedError
 
 RATE, BURST, QUANTUM = 150_000.0, 2048, 375
@@ -27,7 +29,7 @@ def drawn(rate=RATE, burst=BURST, size=40_000, late=0.0, stall=None):
 
 
 def found(*lines, latencies=(0.004,)):
-    return figure(RATE, "h1", BURST, lines=lines, latencies=latencies, tolerance=Tolerance())
+    return figure(Asked(RATE, BURST), "h1", lines=lines, latencies=latencies, tolerance=Tolerance())
 
 
 def test_an_exact_line_is_within_tolerance():
@@ -51,6 +53,41 @@ def test_a_line_that_is_off_misses(line, miss):
     assert any(each.startswith(miss) for each in found(line, line).misses)
 
 
+def windowed(rate=RATE, allowances=3, late=0.0):
+    """A line as an exact window draws it: each second's allowance within some milliseconds."""
+    grant = int(RATE / 8)
+    return [
+        (10.0 + n * RATE / rate + late * (n > 0) + piece / 50_000, 375)
+        for n in range(allowances)
+        for piece in range(grant // 375)
+    ]
+
+
+WINDOW = Asked(RATE, int(RATE / 8), "window", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("line", "miss"),
+    [
+        (windowed(), None),
+        (windowed(rate=RATE * 0.95), "achieved/configured"),
+        (windowed(late=0.2), "achieved/configured"),
+        (drawn(rate=RATE * 1.05, burst=WINDOW.at_once, size=3 * WINDOW.at_once), "achieved/configured"),
+    ],
+)
+def test_a_window_is_held_against_its_own_allowance(line, miss):
+    misses = figure(WINDOW, "h1", lines=[line, line], latencies=[0.004], tolerance=Tolerance()).misses
+    assert misses == () if miss is None else any(each.startswith(miss) for each in misses)
+
+
+def test_what_a_limit_asks():
+    smooth = Limit(Scope.CLIENT, 18_750.0, 2048.0)
+    assert Asked.of(smooth) == Asked(150_000.0, 2048)
+    assert Asked.of(replace(smooth, manner=Manner.WINDOW, window=0.5)) == Asked(150_000.0, 9375, "window", 0.5)
+    assert Asked.of(smooth).size(2.0) == 2048 + 37_500
+    assert WINDOW.size(2.0) == 3 * 18_750
+
+
 def test_slow_company_misses():
     assert "latency" in found(drawn(), drawn(), latencies=[0.5, 0.6]).misses[0]
 
@@ -70,7 +107,7 @@ def test_one_repeat_has_no_interval():
 def certificate(**changes):
     now = datetime(2026, 1, 1, tzinfo=UTC)
     made = Certificate(
-        made=now, valid_until=now + timedelta(days=30), machine="m", versions={"shaper": "1"}, policy=None,
+        made=now, valid_until=now + timedelta(days=30), machine="m", versions={"shaper": "1"}, policies=(),
         tolerance=Tolerance(), figures=(found(drawn(), drawn()),), lag=0.001, passed=True,
     )  # fmt: skip
     return replace(made, **changes).sealed()
@@ -100,20 +137,43 @@ def test_anything_else_is_refused(tmp_path, text):
         read(tmp_path / "absent.json")
 
 
+POLICY = """
+version: 1
+study: certified
+targets: {t: {hosts: [example.org]}}
+rules: [{name: r, target: t, media: [image], caps: [{rate: 150 kbit/s, burst: 2 KiB, CAP}]}]
+"""
+
+
+def refusal(made, *, days=1, cap="manner: smooth"):
+    now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=days)
+    text = POLICY.replace("burst: 2 KiB, CAP", cap) if "window" in cap else POLICY.replace("CAP", cap)
+    return made.refusal(loads(text, "certified.yaml"), now, {"shaper": "1"}, "m")
+
+
 @pytest.mark.parametrize(
     ("changes", "days", "reason"),
     [
-        ({}, 1, None),
         ({"passed": False}, 1, "did not pass"),
         ({}, 31, "expired on 2026-01-31"),
-        ({"policy": "sha256:other"}, 1, "another policy"),
-        ({"policy": "sha256:mine"}, 1, None),
         ({"versions": {"shaper": "2"}}, 1, "other versions"),
         ({"machine": "n"}, 1, "another machine"),
+        ({"figures": ()}, 1, "does not cover 150 kbit/s, smooth"),
     ],
 )
-def test_what_a_certificate_is_good_for(changes, days, reason):
-    now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=days)
-    refusal = certificate(**changes).refusal("sha256:mine", now, {"shaper": "1"}, "m")
-    assert (reason is None) == (refusal is None)
-    assert reason is None or reason in refusal
+def test_what_a_certificate_is_not_good_for(changes, days, reason):
+    assert reason in refusal(certificate(**changes), days=days)
+
+
+def test_a_certificate_is_good_for_the_caps_that_it_is_about():
+    made = certificate(policies=("sha256:certified",))
+    assert refusal(made) is None
+    assert refusal(made, cap="scope: client") is None
+    assert "does not cover 150 kbit/s, window" in refusal(made, cap="manner: window")
+
+
+def test_rates_that_were_not_chosen_for_a_policy_are_good_for_those_between_them():
+    around = tuple(replace(found(drawn(), drawn()), rate=rate) for rate in (1e5, 1e6))
+    assert refusal(certificate(figures=around)) is None
+    assert "does not cover" in refusal(certificate(figures=around, policies=("sha256:other",)))
+    assert "does not cover" in refusal(certificate(figures=around[1:]))

@@ -13,6 +13,7 @@ from shaper.measure.run import (
     Run,
     RunError,
     Sample,
+    ServerTiming,
     Truth,
     conditions,
     encode_sample,
@@ -45,7 +46,12 @@ SAMPLE = Sample(
     duration=1.5,
     reads=(ReadEvent(0.0, 0.5, 100), ReadEvent(0.5, 1.5, 200)),
     truth=Truth(manner="smooth", rate=150e3),
-    browser=Browser(images_complete={"5": 0.5}, resources=(Resource(name="a", media="image", start=0.1),)),
+    browser=Browser(
+        images_complete={"5": 0.5},
+        resources=(
+            Resource(name="a", media="image", start=0.1, server_timing=(ServerTiming(name="held", duration=0.2),)),
+        ),
+    ),
 )
 
 
@@ -102,7 +108,7 @@ def test_a_line_names_its_schema():
     assert parse_sample(encode_sample(SAMPLE)) == SAMPLE
 
 
-@pytest.mark.parametrize("kind", [Conditions, Arm, Sample, Truth, Browser, Resource])
+@pytest.mark.parametrize("kind", [Conditions, Arm, Sample, Truth, Browser, Resource, ServerTiming])
 def test_every_key_is_explained(kind):
     document = (Path(__file__).parents[2] / "docs/measuring.md").read_text()
     assert [f.name for f in fields(kind) if f"`{f.name}`" not in document] == []
