@@ -19,7 +19,7 @@ daemon off; {user} pid {home}/nginx.pid; error_log {home}/nginx.err; worker_proc
 events {{ worker_connections 8192; }}
 http {{
   access_log off; keepalive_requests 10000000; keepalive_timeout 600s; sendfile on; tcp_nodelay on; root {home}/www;
-  http2_max_concurrent_streams 2000; http2_recv_timeout 600s; ssl_session_cache off;
+  http2_max_concurrent_streams 2000; http2_recv_timeout 600s; ssl_session_cache off; ssl_protocols TLSv1.2 TLSv1.3;
   types {{ text/html html; image/jpeg jpg; application/octet-stream bin; }}
   client_body_temp_path {home}/t1; proxy_temp_path {home}/t2; fastcgi_temp_path {home}/t3;
   uwsgi_temp_path {home}/t4; scgi_temp_path {home}/t5;

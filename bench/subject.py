@@ -91,7 +91,7 @@ def shaper(home: Path, origin, *, policy=None, more=()):
     routes = [f"--connect-to={host_of(rate)}:443:127.0.0.1:{origin.port}" for rate in RATES]
     program = Program(
         str(BIN / "shaper"), "run", f"--policy={file}", "--listen=127.0.0.1:0", "--metrics=127.0.0.1:0",
-        f"--ca-dir={home}", f"--origin-ca={origin.ca}", *routes, *more, log=home / "shaper.log",
+        f"--ca-dir={home}", f"--origin-ca={origin.ca}", "--allow-destination=127.0.0.0/8", *routes, *more, log=home / "shaper.log",
     )  # fmt: skip
     seconds = program.wait_for(text="metrics")
     port = int(re.search(r"proxy +127\.0\.0\.1:(\d+)", program.printed())[1])
