@@ -5,9 +5,10 @@ connection to a host that is no target becomes a plain tunnel before a byte of i
 """
 
 import asyncio
+import logging
 import socket
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mitmproxy import http, tls
@@ -21,17 +22,24 @@ from mitmproxy.proxy.layers.tls import parse_client_hello
 from mitmproxy.proxy.server import ConnectionHandler
 
 from shaper.policy.admission import Admission, Admitted, Registry, Standing
+from shaper.policy.model import Direction
 from shaper.policy.pinned import Pinned
 from shaper.proxy import gate, lane
 from shaper.proxy.authority import Authority
 from shaper.proxy.bell import hear_bells
-from shaper.proxy.clock import monotonic
+from shaper.proxy.bounds import HELLO
+from shaper.proxy.clock import monotonic, wall
+from shaper.proxy.crowd import Crowd, Room
+from shaper.proxy.relay import Relay
 from shaper.proxy.shaping import Shaping
 from shaper.proxy.stream import ShapedHttpLayer
 from shaper.proxy.tunnel import RefusedTunnel, ShapedTunnel
 from shaper.proxy.visitor import Visitor
+from shaper.record.bound import Bound
 from shaper.record.fallback import Fallback
 from shaper.record.transfer import Outcome
+
+logger = logging.getLogger(__name__)
 
 ORIGINS = 1000
 """Connections to one origin that a client connection may use at once. mitmproxy's own five let five slow images stop
@@ -41,7 +49,9 @@ the HTML behind them when an HTTP/2 client meets an HTTP/1 origin."""
 class Admitting:
     """Visitors and their connections. `handlers` is the proxyserver addon's table of live connections."""
 
-    def __init__(self, shaping: Shaping, registry: Registry | None, anonymous: Standing) -> None:
+    def __init__(
+        self, shaping: Shaping, registry: Registry | None, anonymous: Standing, room: Room | None = None
+    ) -> None:
         self.shaping = shaping
         self.registry = registry
         self.anonymous = anonymous
@@ -49,13 +59,24 @@ class Admitting:
         self.congestion: str | None = None
         self.pinned = Pinned()
         self.visitors: dict[str, Visitor] = {}
-        self._chooser: NextLayer | None = None
+        self.crowd = Crowd(shaping, self.visitors, room)
+        self.addons = [self.crowd]  # mitmproxy calls the hooks of these too, after ours
+        self._choose: Callable[[layer.NextLayer], None] | None = None
         self._handlers: Mapping[Any, ConnectionHandler] = {}
+        self._has_told = False  # that the CA has expired
 
     def attach(self, chooser: NextLayer, handlers: Mapping[Any, ConnectionHandler]) -> None:
         """Take what belongs to mitmproxy: its NextLayer addon and its table of connections."""
-        self._chooser = chooser
+        choose = self._choose = chooser.next_layer
+
+        def choose_for_others(choice: layer.NextLayer) -> None:
+            """It was asked for our visitors already; asked again, it would decide what we wait with."""
+            if choice.context.client.id not in self.visitors:
+                choose(choice)
+
+        chooser.next_layer = choose_for_others  # type: ignore[assignment, method-assign]
         self._handlers = handlers
+        self.crowd.attach(handlers)
 
     # Connections come and go
 
@@ -64,15 +85,18 @@ class Admitting:
         handler = self._handlers.get(client.id)
         if handler is None:
             return
+        visitor = Visitor(client, handler, str(client.peername[0]), self.anonymous, self.registry)
+        visitor.quiet_since = monotonic()
+        self.visitors[client.id] = visitor
         hear_bells(handler)
         handler.max_conns = defaultdict(lambda: asyncio.Semaphore(ORIGINS))
         gate.put_before(client, handler)
+        self._doubt(visitor)
         lane.keep_short(client, handler)
         writer = handler.transports[client].writer
         if self.congestion and isinstance(writer, asyncio.StreamWriter):
             sock = writer.get_extra_info("socket")
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self.congestion.encode())
-        self.visitors[client.id] = Visitor(client, handler, str(client.peername[0]), self.anonymous, self.registry)
 
     def client_disconnected(self, client: Client) -> None:
         """Forget the visitor, and end what waited for something else when it left."""
@@ -84,20 +108,41 @@ class Admitting:
         """Put a gate before the origin."""
         if handler := self._handlers.get(data.client.id):
             gate.put_before(data.server, handler)
+            visitor = self.visitors.get(data.client.id)
+            if visitor and visitor.is_doubted:
+                self._doubt(visitor)
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Stream request bodies: store-and-forward would distort uploads."""
-        if flow.response is None and flow.client_conn.id in self.visitors:
-            flow.request.stream = True
+        if visitor := self.visitors.get(flow.client_conn.id):
+            visitor.quiet_since, visitor.has_asked = monotonic(), True
+            self._trust(visitor)
+            if flow.response is None:
+                flow.request.stream = True
 
     def http_connect(self, flow: http.HTTPFlow) -> None:
         """Refuse by the name asked for, before anything is connected."""
         visitor = self.visitors.get(flow.client_conn.id)
+        if visitor:
+            visitor.quiet_since, visitor.has_asked = monotonic(), False
+            self._doubt(visitor)
         if visitor and flow.response is None:
             admitted = self.shaping.admit([flow.request.host], visitor)
             if admitted.admission is Admission.REFUSE:
                 self._refuse(visitor, admitted)
                 flow.response = http.Response.make(403, b"Refused by the policy of this study.\n")
+
+    def _doubt(self, visitor: Visitor) -> None:
+        """Read little from client and origin until it is known what they are connected for."""
+        visitor.is_doubted = True
+        for reader in gate.readers(visitor.handler):
+            reader.doubt()
+
+    def _trust(self, visitor: Visitor, most: int = gate.READ[0]) -> None:
+        if visitor.is_doubted:
+            visitor.is_doubted = False
+            for reader in gate.readers(visitor.handler):
+                reader.trust(most)
 
     # Layers
 
@@ -105,12 +150,16 @@ class Admitting:
         """Let mitmproxy choose, then keep, wrap or replace."""
         context = choice.context
         visitor = self.visitors.get(context.client.id)
-        if visitor is None or self._chooser is None or choice.layer:
+        if visitor is None or self._choose is None or choice.layer:
             return
         before = list(context.layers)
-        self._chooser.next_layer(choice)
+        self._choose(choice)
         chosen = choice.layer
         if chosen is None:
+            return
+        if b"\x16\x03".startswith(choice.data_client() or b"?"):  # too little of a TLS record to tell
+            context.layers[:] = before
+            choice.layer = None
             return
         if isinstance(chosen, HttpLayer) and chosen.mode in {HTTPMode.regular, HTTPMode.transparent}:
             context.layers[:] = before
@@ -120,11 +169,16 @@ class Admitting:
             if hosts is None:  # the ClientHello is not complete yet
                 context.layers[:] = before
                 choice.layer = None
+                if len(choice.data_client()) > HELLO:
+                    self.shaping.metrics.bounded(Bound.HELLO)
+                    choice.layer = RefusedTunnel(context)
                 return
             self._admit(choice, before, visitor, hosts)
         elif isinstance(chosen, layers.TCPLayer) and context.server.address and not _is_decrypted(choice):
             context.layers[:] = before
             choice.layer = self._tunnel(choice, visitor, self.shaping.admit([context.server.address[0]], visitor))
+        elif isinstance(chosen, layers.TCPLayer):
+            self._relay(chosen, visitor)
 
     def _admit(self, choice: layer.NextLayer, before: list[layer.Layer], visitor: Visitor, hosts: list[str]) -> None:
         """Keep the chosen layers for a connection to intercept; put a tunnel in their place otherwise."""
@@ -139,8 +193,16 @@ class Admitting:
 
     def _would_be_believed(self, visitor: Visitor, host: str) -> bool:
         """Whether the client would take our certificate: the CA may sign it, and it was not refused lately."""
-        covered = self.authority is None or self.authority.covers(host)
+        covered = self.authority is None or (self.authority.covers(host) and not self._has_expired(self.authority))
         return covered and not self.pinned.tunnels(visitor.key, host, monotonic())
+
+    def _has_expired(self, authority: Authority) -> bool:
+        """Whether the CA expired while the proxy ran. It is told once."""
+        expired = authority.not_after <= wall()
+        if expired and not self._has_told:
+            logger.error("%s: the CA has expired: nothing is intercepted any more", authority.pem)
+        self._has_told = expired
+        return expired
 
     def tls_failed_client(self, data: tls.TlsData) -> None:
         """Leave the host of a volunteer whose app refused our certificate alone from now on.
@@ -160,8 +222,19 @@ class Admitting:
             return RefusedTunnel(choice.context)
         self._count(admitted)
         if admitted.admission is Admission.SHAPE:
+            self._trust(visitor)
             return ShapedTunnel(choice.context, self.shaping, visitor, admitted.verdict)
-        return layers.TCPLayer(choice.context, ignore=True)
+        return self._relay(Relay(choice.context, visitor.handler, self._count_bytes), visitor)
+
+    def _relay(self, tunnel: layers.TCPLayer, visitor: Visitor) -> layers.TCPLayer:
+        """Let a tunnel relay as it is, at full speed and without keeping a copy of what it carries."""
+        tunnel.flow = None
+        visitor.is_opaque = True
+        self._trust(visitor, gate.READ[1])
+        return tunnel
+
+    def _count_bytes(self, direction: Direction, size: int) -> None:
+        self.shaping.metrics.tunnel_bytes(direction, "", size)
 
     def _http(self, choice: layer.NextLayer, mode: HTTPMode, visitor: Visitor) -> layer.Layer:
         """Wrap plain HTTP, and HTTP inside a TLS connection that was admitted already."""

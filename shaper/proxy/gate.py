@@ -22,6 +22,7 @@ from mitmproxy.proxy.layers.http import Http2Client, Http2Server
 from mitmproxy.proxy.layers.http._http2 import Http2Connection
 from mitmproxy.proxy.server import ConnectionHandler
 
+from shaper.proxy.bounds import EARLY, BoundedFrames
 from shaper.proxy.goaway import Patient
 from shaper.proxy.lane import Lane
 
@@ -57,13 +58,33 @@ class GatedReader:
         self._reader = reader
         self._transport = transport
         self._paused = False
+        self._early: int | None = None
         self._open = asyncio.Event()
         self._open.set()
 
     async def read(self, size: int) -> bytes:
         """Read as a StreamReader does, once the gate is open."""
         await self._open.wait()
-        return await self._reader.read(size)
+        if self._early is None:
+            return await self._reader.read(size)
+        data = await self._reader.read(max(1, min(size, self._early)))
+        if self._early is not None:  # it may have become known meanwhile what the connection is for
+            self._early -= len(data)
+            if self._early <= 0:
+                self.hold()
+        return data
+
+    def doubt(self) -> None:
+        """Read little until it is known what the connection is for: the layers keep all of it until then."""
+        self._early = EARLY
+        self._transport.max_size = READ[0]  # type: ignore[attr-defined]
+
+    def trust(self, most: int = READ[0]) -> None:
+        """Read on, at most so much at once."""
+        self._transport.max_size = most  # type: ignore[attr-defined]
+        if self._early is not None:
+            self._early = None
+            self.let_go()
 
     def hold(self) -> None:
         """Do not read on."""
@@ -79,6 +100,19 @@ class GatedReader:
             self._transport.resume_reading()
             self._paused = False
 
+    @property
+    def at_eof(self) -> bool:
+        """Whether the peer sends no more."""
+        return self._reader._eof  # type: ignore[attr-defined, no-any-return]
+
+    def leave(self) -> bytes:
+        """Return what was read and not yet taken; whoever has the transport now reads on."""
+        buffer: bytearray = self._reader._buffer  # type: ignore[attr-defined]
+        data = bytes(buffer)
+        buffer.clear()
+        self._transport.resume_reading()
+        return data
+
     def widen(self, size: int) -> None:
         """Read a part of that at once, and let the kernel announce no more room than that."""
         self._transport.max_size = min(max(READ[0], size // 16), READ[1])  # type: ignore[attr-defined]
@@ -92,6 +126,12 @@ def put_before(connection: Connection, handler: ConnectionHandler) -> None:
     io = handler.transports.get(connection)
     if io and isinstance(io.reader, asyncio.StreamReader) and isinstance(io.writer, asyncio.StreamWriter):
         io.reader = GatedReader(io.reader, io.writer.transport)  # type: ignore[assignment, arg-type]
+
+
+def readers(handler: ConnectionHandler) -> list[GatedReader]:
+    """Return the gated readers of a client connection and of its origins."""
+    present: list[object] = [io.reader for io in handler.transports.values()]
+    return [reader for reader in present if isinstance(reader, GatedReader)]
 
 
 class Windows(Http2Connection):
@@ -130,11 +170,11 @@ class Windows(Http2Connection):
             self.h2_conn.increment_flow_control_window(size, stream_id)
 
 
-class GatedHttp2Client(Windows, Patient):
+class GatedHttp2Client(Windows, BoundedFrames, Patient):
     """Towards an origin, whose responses can be held."""
 
 
-class GatedHttp2Server(Windows, Http2Server):
+class GatedHttp2Server(Windows, BoundedFrames, Http2Server):
     """Towards a client, whose uploads can be held."""
 
 
@@ -157,7 +197,8 @@ class StreamGate:
         self._flush()
 
     def widen(self, size: int) -> None:
-        """Enlarge the stream's window by `size`."""
+        """Enlarge the stream's window by `size`. Windows bound what comes, so reads need not be small."""
+        self._lane.writer.transport.max_size = READ[1]  # type: ignore[attr-defined]
         self._connection.repay(self._stream_id, size)
         self._flush()
 

@@ -30,6 +30,7 @@ from shaper.proxy.admitting import Admitting
 from shaper.proxy.authenticating import Authenticating
 from shaper.proxy.authority import Authority, ensure
 from shaper.proxy.connecting import Connecting, ConnectTo
+from shaper.proxy.crowd import Room
 from shaper.proxy.leaf import StudyTls
 from shaper.proxy.shaping import Shaping
 from shaper.proxy.site import CHECK, Introducing, Site
@@ -52,6 +53,7 @@ class Settings:
     site: Site | None = None
     proxy_protocol_from: tuple[str, ...] = ()  # networks of load balancers, which say whose connection it is
     congestion: str | None = None  # TCP congestion control towards clients; None: the machine's default
+    room: Room | None = None  # for connections; None: what the process has file descriptors for
 
 
 class Proxy:
@@ -78,7 +80,7 @@ class Proxy:
         self.shaping = Shaping(Judge(policy, key), self.metrics, recorders, schedule=schedule or Schedule(), key=key)
         self.shaping.enforce(policy)
         stranger = Standing(exempt=Reason.NO_CONSENT) if registry else Standing()
-        self.admitting = Admitting(self.shaping, registry, standing or stranger)
+        self.admitting = Admitting(self.shaping, registry, standing or stranger, settings.room)
         self.admitting.authority = self.authority
         self.admitting.congestion = settings.congestion
         self.shaping.shadows = [Judge(shadow, key) for shadow in shadows]
@@ -137,6 +139,7 @@ class Proxy:
             listen_port=settings.listen[1],
             ssl_verify_upstream_trusted_ca=str(settings.origin_ca) if settings.origin_ca else None,
             tcp_timeout=24 * 3600,  # mitmproxy's ten minutes would cut a frozen transfer
+            websocket=False,  # relayed as bytes; mitmproxy would keep every message while the connection lasts
         )
         self._master = master
         self._running = asyncio.create_task(master.run(), name="mitmproxy")

@@ -33,6 +33,7 @@ from mitmproxy.proxy.layers.http import (
     SendHttp,
 )
 from mitmproxy.proxy.layers.http._http2 import Http2Connection
+from mitmproxy.proxy.layers.tcp import TCPLayer
 
 from shaper.pacing.watermark import marks
 from shaper.policy.media import needs_head
@@ -40,6 +41,7 @@ from shaper.policy.model import Block
 from shaper.policy.verdict import Verdict
 from shaper.proxy import server_timing
 from shaper.proxy.bell import Bell, Rung
+from shaper.proxy.bounds import EARLY
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
 from shaper.proxy.facts import protocol, request_facts, response_facts
@@ -66,6 +68,11 @@ class ShapedHttpLayer(HttpLayer):
         self.visitor = visitor
         visitor.layers.append(self)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether an exchange is under way. A CONNECT is not one: what its tunnel carries is."""
+        return any(isinstance(stream, ShapedStream) and stream.is_exchange for stream in self.streams.values())
+
     def leave(self) -> None:
         """End all exchanges: the client is gone."""
         for stream in self.streams.values():
@@ -74,8 +81,18 @@ class ShapedHttpLayer(HttpLayer):
 
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
         """Make the stream for one exchange."""
+        if len(self.connections) > 2 * len(self.streams) + 8:
+            self._forget_origins()
         self.streams[stream_id] = ShapedStream(self.context.fork(), stream_id, self)
         yield from self.event_to_child(self.streams[stream_id], events.Start())
+
+    def _forget_origins(self) -> None:
+        """Forget closed connections to origins, which mitmproxy keeps: there is one a request from HTTP/2 to HTTP/1."""
+        used = {stream.context.server for stream in self.streams.values()}
+        open_ones = self.visitor.handler.transports
+        for connection in [*self.connections]:
+            if connection not in open_ones and connection not in used and connection is not self.context.server:
+                del self.connections[connection]
 
 
 class ShapedStream(HttpStream):
@@ -90,6 +107,20 @@ class ShapedStream(HttpStream):
         self._up: Passage | None = None
         self._latency: Bell | None = None
         self._late: list[HttpEvent] = []  # what the origin sent while added latency keeps the response back
+        self._early = 0  # bytes of an upload that came before its origin was there
+        self._early_gate: Gate | None = None
+
+    def handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Keep an upload from running far ahead of an origin that is still being connected to."""
+        if self._early_gate and isinstance(event, events.CommandCompleted):
+            self._early_gate.let_go()
+            self._early, self._early_gate = 0, None
+        yield from super().handle_event(event)
+        if self._paused and isinstance(event, RequestData):
+            self._early += len(event.data)
+            if self._early > EARLY and self._early_gate is None and (gate := self._gate(self.context.client)):
+                self._early_gate = gate
+                gate.hold()
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if self._late and isinstance(event, FROM_ORIGIN):
@@ -106,6 +137,12 @@ class ShapedStream(HttpStream):
             yield from super()._handle_event(event)
         if self.client_state == self.state_errored:
             self._finish(Outcome.BLOCKED)  # unless it ended before: malformed headers, or killed by hand
+            yield DropStream(self.stream_id)
+
+    @property
+    def is_exchange(self) -> bool:
+        """Whether there is a request, other than CONNECT."""
+        return self._down is not None
 
     def leave(self) -> None:
         """End what the client's departure caught waiting for something else."""
@@ -142,6 +179,11 @@ class ShapedStream(HttpStream):
                 return
             self._up.finish(Outcome.COMPLETE)
         yield from super().state_stream_request_body(event)
+
+    def state_consume_request_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Collect no body whose request is answered already, by an addon: nobody will read it."""
+        if not (isinstance(event, RequestData) and self.flow.response):
+            yield from super().state_consume_request_body(event)
 
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
         """Connect, and read little at once until the response is decided on."""
@@ -202,8 +244,10 @@ class ShapedStream(HttpStream):
         yield from super().state_stream_response_body(event)
 
     def flow_done(self) -> layer.CommandGenerator[None]:
-        """Close the accounts with the exchange."""
+        """Close the accounts with the exchange. What follows a protocol switch is relayed, and no copy kept of it."""
         yield from super().flow_done()
+        if isinstance(self.child_layer, TCPLayer):
+            self.child_layer.flow = None
         self._finish(Outcome.COMPLETE)
 
     def handle_protocol_error(

@@ -22,6 +22,8 @@ from mitmproxy.proxy.layers.http import (
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import Http1Connection, TBodyReader
 
+from shaper.proxy.bounds import BoundedHead
+
 
 class Trailing(Http1Connection):
     """To be mixed into mitmproxy's two kinds of HTTP/1 connections."""
@@ -55,11 +57,11 @@ class Trailing(Http1Connection):
             yield command
 
 
-class TrailingHttp1Client(Trailing, Http1Client):
+class TrailingHttp1Client(Trailing, BoundedHead, Http1Client):
     """Towards an origin."""
 
 
-class TrailingHttp1Server(Trailing, Http1Server):
+class TrailingHttp1Server(Trailing, BoundedHead, Http1Server):
     """Towards a client."""
 
 

@@ -157,6 +157,11 @@ class ShapedTunnel(TCPLayer):
             if connection.state is not ConnectionState.CLOSED:
                 yield commands.CloseConnection(connection)
 
+    @property
+    def is_busy(self) -> bool:
+        """A tunnel lasts for as long as its ends want it."""
+        return True
+
     def leave(self) -> None:
         """End both directions: the client is gone. Only a direction with bytes still to pass is cut short by that."""
         self._finish(Outcome.CLIENT_ABORT)

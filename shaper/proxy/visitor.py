@@ -15,13 +15,20 @@ STRANGER = Standing(exempt=Reason.NO_CONSENT)
 class Leavable(Protocol):
     """What has to end with its client's connection, however that ends."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is under way."""
+
     def leave(self) -> None:
         """Free everything that is still held."""
 
 
 @dataclass(slots=True)
 class Visitor:
-    """`key` tells whose connections are one client's: the credentials' owner, else the peer's address, in memory."""
+    """`key` tells whose connections are one client's: the credentials' owner, else the peer's address, in memory.
+
+    `quiet_since` is when something was last asked or under way, on the monotonic clock.
+    """
 
     client: Client
     handler: ConnectionHandler
@@ -29,7 +36,17 @@ class Visitor:
     anonymous: Standing
     registry: Registry | None = None
     authenticated: bool = False
+    quiet_since: float = 0.0
+    has_asked: bool = False
+    is_doubted: bool = False  # it is not known yet what the connection is for
+    is_opaque: bool = False  # an unshaped tunnel, which no layer of ours follows
     layers: list[Leavable] = field(default_factory=list)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is under way: a tunnel, an exchange, or a connection being made to an origin."""
+        connecting = any(io.writer is None for io in self.handler.transports.values())
+        return self.is_opaque or connecting or bool(self.layers and self.layers[-1].is_busy)
 
     @property
     def standing(self) -> Standing:
