@@ -48,8 +48,8 @@ def shaping(ticker, records):
 
 @pytest.fixture
 async def book(ticker):
-    """A playbook, in an event loop."""
-    return Playbook(ticker)
+    """A playbook, in an event loop. As the Admitting addon does, it has uploads streamed."""
+    return Playbook(ticker, {"requestheaders": lambda flow: setattr(flow.request, "stream", True)})
 
 
 @pytest.fixture

@@ -65,6 +65,8 @@ class Writer(asyncio.StreamWriter):
     is_reading = lambda self: self.reading  # noqa: E731
     get_write_buffer_size = lambda self: self.unsent  # noqa: E731
     get_extra_info = lambda self, name: None  # noqa: E731
+    get_protocol = lambda self: None  # noqa: E731
+    set_protocol = lambda self, protocol: None  # noqa: E731
     write = lambda self, data: self.say(data)  # noqa: E731
 
     def pause_reading(self):
@@ -90,7 +92,8 @@ class Playbook:
         self.client = Client(peername=peer, sockname=("192.0.2.2", 8080), timestamp_start=0, state=ConnectionState.OPEN)
         self.context = Context(self.client, options)
         self.done, self.layer, self._bells = [], None, []
-        self.handler = SimpleNamespace(transports={}, max_conns={}, wakeup=None, wakeup_timer=set())
+        watchdog = SimpleNamespace(register_activity=lambda: None)
+        self.handler = SimpleNamespace(transports={}, max_conns={}, timeout_watchdog=watchdog)
         self._open(self.client)
 
     def start(self, layer):
