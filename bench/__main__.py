@@ -9,15 +9,16 @@ one run, in turns; goals are those of a quiet machine with two cores.
 import argparse
 import asyncio
 import gc
+import resource
 import tempfile
 from functools import partial
 from pathlib import Path
 from statistics import median
 
-from bench import accuracy, collateral, cost
+from bench import accuracy, collateral, cost, scale
 from bench.origin import Origin
 from bench.scoreboard import Scoreboard
-from bench.subject import BURST, RATES, SLOW, addon, direct, host_of, mitmproxy, shaper
+from bench.subject import BURST, RATES, SLOW, addon, direct, host_of, mitmproxy, shaper, shared_cap
 from shaper.measure import line
 from shaper.pacing.limit import quantum
 
@@ -135,7 +136,33 @@ async def processor(bench):
             floor = size / 1024
 
 
-SECTIONS = {each.__name__: each for each in (rate, shape, page, h1_origin, memory, processor)}
+async def crowd(bench):
+    """A thousand transfers at 150 kbit/s on one core"""
+    for protocol, count in (("h1", 200), ("h2", 200)) if bench.quick else (("h1", 200), ("h1", 1000), ("h2", 1000)):
+        ratios, times, core = await scale.many(bench.shaper, protocol, count, SLOW)
+        label = f"{count} {protocol}"
+        bench.board.add("shaper", f"slowest of all, achieved/configured, {label}", min(ratios), "", 0.98)
+        bench.board.add("shaper", f"fastest of all, achieved/configured, {label}", max(ratios), "", None, 1.02)
+        bench.board.add("shaper", f"page p50 beside {label}", 1000 * collateral.percentile(times, 0.5), "ms")
+        bench.board.add("shaper", f"page p99 beside {label}", 1000 * collateral.percentile(times, 0.99), "ms", None, 50)
+        bench.board.add("shaper", f"share of a core, {label}", core, "", None, 1.0)
+
+
+async def fairness(bench):
+    """Ten transfers under one cap of a client"""
+    for rate in (1_500_000, 10_000_000):
+        policy = shared_cap(rate)
+        one = shaper(bench.home / f"shared{rate}", bench.origin, policy=policy)
+        for protocol, least in (("h1", 0.999), ("h2", 0.999)):
+            whole, windows, total = await scale.sharing(one, protocol, "/50m.jpg", seconds=4 if bench.quick else 10)
+            label = f"{rate / 1e6:g}M {protocol}"
+            bench.board.add("shaper", f"Jain's index, {label}", whole, "", least)
+            bench.board.add("shaper", f"  worst second, {label}", min(windows), "", 0.99)
+            bench.board.add("shaper", f"  all together, achieved/configured, {label}", total / rate, "", 0.99, 1.01)
+        one.stop()
+
+
+SECTIONS = {each.__name__: each for each in (rate, shape, page, h1_origin, memory, processor, crowd, fairness)}
 
 
 async def run(bench, chosen):
@@ -150,6 +177,7 @@ async def run(bench, chosen):
 
 
 def main():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
     options.add_argument("--quick", action="store_true", help="fewer repeats: shows that it works, not how fast it is")
     options.add_argument("--only", action="append", choices=SECTIONS, help="this section; may be given again")

@@ -83,6 +83,15 @@ def policy_text(extra=""):
     return "\n".join(lines) + "\n" + extra
 
 
+def shared_cap(rate):
+    """Return a policy under which all of one client's pictures share one cap."""
+    caps = f"[{{scope: client, rate: {rate / 1000:g} kbit/s, burst: {BURST} B}}]"
+    return (
+        "version: 1\nstudy: bench\ntargets: {local: {hosts: [localhost]}}\n"
+        f"rules: [{{name: shared, target: local, media: [image], caps: {caps}}}]\n"
+    )
+
+
 def shaper(home: Path, origin, *, policy=None, more=()):
     """Start `shaper run` under a policy of RATES."""
     home.mkdir()
@@ -91,7 +100,8 @@ def shaper(home: Path, origin, *, policy=None, more=()):
     routes = [f"--connect-to={host_of(rate)}:443:127.0.0.1:{origin.port}" for rate in RATES]
     program = Program(
         str(BIN / "shaper"), "run", f"--policy={file}", "--listen=127.0.0.1:0", "--metrics=127.0.0.1:0",
-        f"--ca-dir={home}", f"--origin-ca={origin.ca}", "--allow-destination=127.0.0.0/8", *routes, *more, log=home / "shaper.log",
+        f"--ca-dir={home}", f"--origin-ca={origin.ca}", "--allow-destination=127.0.0.0/8",
+        *routes, *more, log=home / "shaper.log",
     )  # fmt: skip
     seconds = program.wait_for(text="metrics")
     port = int(re.search(r"proxy +127\.0\.0\.1:(\d+)", program.printed())[1])

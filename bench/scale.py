@@ -1,0 +1,72 @@
+"""Many transfers at once: does each get its rate, do pages beside them come soon, is one cap shared fairly?"""
+
+import asyncio
+from itertools import pairwise
+from time import monotonic
+
+from bench.collateral import page_times
+from bench.cost import close_all, sessions_for
+
+
+class Counter:
+    """Counts the body bytes of one transfer since `restart`."""
+
+    def __init__(self):
+        self.size = 0
+
+    def __call__(self, size):
+        self.size += size
+
+
+async def started(sessions, count, path):
+    """Start transfers, wait until each has got something, and return their counters and tasks."""
+    counters = [Counter() for _ in range(count)]
+    tasks = [
+        asyncio.create_task(sessions[i % len(sessions)].request(path, timeout=600, watch=counter))
+        for i, counter in enumerate(counters)
+    ]
+    begun = monotonic()
+    while not all(counter.size for counter in counters) and monotonic() < begun + 60:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+    return counters, tasks
+
+
+async def many(subject, protocol, count, rate, *, seconds=10.0):
+    """Return each transfer's achieved over configured rate, the page's times beside them, and the share of a core."""
+    sessions = await sessions_for(subject, protocol, count)
+    other = await subject.connect("h1")
+    counters, tasks = await started(sessions, count, subject.picture)
+    await asyncio.sleep(3)
+    begun, cpu, before = monotonic(), subject.program.cpu(), [counter.size for counter in counters]
+    times = await page_times(other, subject.page, seconds)
+    elapsed, used = monotonic() - begun, subject.program.cpu() - cpu
+    ratios = [8 * (counter.size - had) / elapsed / rate for counter, had in zip(counters, before, strict=True)]
+    await _leave(tasks, [*sessions, other])
+    return ratios, times, used / elapsed
+
+
+def jain(shares):
+    """Return Jain's index of fairness: 1 when all are equal, 1/n when one has everything."""
+    return sum(shares) ** 2 / (len(shares) * sum(share**2 for share in shares)) if any(shares) else 0.0
+
+
+async def sharing(subject, protocol, path, *, count=10, seconds=10):
+    """Return the fairness of `count` transfers under one cap, over all the time and in each second, and their sum."""
+    sessions = [await subject.connect(protocol, url=subject.url()) for _ in range(count if protocol == "h1" else 1)]
+    counters, tasks = await started(sessions, count, path)
+    await asyncio.sleep(1)
+    begun, marks = monotonic(), [[counter.size for counter in counters]]
+    for second in range(seconds):
+        await asyncio.sleep(begun + second + 1 - monotonic())
+        marks.append([counter.size for counter in counters])
+    windows = [[b - a for a, b in zip(*pair, strict=True)] for pair in pairwise(marks)]
+    whole = [b - a for a, b in zip(marks[0], marks[-1], strict=True)]
+    await _leave(tasks, sessions)
+    return jain(whole), [jain(window) for window in windows], 8 * sum(whole) / seconds
+
+
+async def _leave(tasks, sessions):
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await close_all(sessions)
