@@ -1,14 +1,14 @@
 """Bytes on their way through the shaper in one direction: pacer, ledger, gate and alarm of one transfer.
 
 A channel sends by itself, outside the layers, and says `on_drained` when a finished message has left it.
-Whatever fails in here, the backlog is passed on at once and the failure is counted: bytes are never lost.
+If pacing fails, the backlog is passed on at once and the failure is counted: bytes are never lost.
 """
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shaper.pacing.pacer import Pacer
+from shaper.pacing.pacer import Pacer, Release
 from shaper.pacing.watermark import Watermark
 from shaper.proxy.clock import monotonic
 from shaper.proxy.gate import Gate
@@ -109,13 +109,7 @@ class Channel:
         self._alarm = None
         if self.closed:
             return
-        try:
-            wake_at = self._release(now)
-        except Exception:
-            logger.exception("Pacing failed; the response goes on unshaped.")
-            self._metrics.fallback(Fallback.PACING)
-            self._pacer = self._pacer.emptied()
-            wake_at = self._release(now)
+        wake_at = self._release(now)
         self._regulate(now)
         if wake_at is not None:
             self._alarm = self._ticker.call_at(wake_at, self._pump)
@@ -129,7 +123,7 @@ class Channel:
                 return now + PATIENCE
             return None
         before = self._pacer.backlog
-        release = self._pacer.release(now, self._ticker.stretch)
+        release = self._due(now)
         waited = now - self._wait_since if self._wait is Wait.SHAPER else 0.0
         backlog = self._pacer.backlog
         self._enter(Wait.SHAPER if backlog else Wait.RECEIVING, now)
@@ -139,6 +133,16 @@ class Channel:
             self._send(release.data)
         self._demand(self._pacer.wakes if backlog else 0.0)
         return release.wake_at
+
+    def _due(self, now: float) -> Release:
+        """Return what the pacer releases; all that it holds, should it fail."""
+        try:
+            return self._pacer.release(now, self._ticker.stretch)
+        except Exception:
+            logger.exception("Pacing failed; the response goes on unshaped.")
+            self._metrics.fallback(Fallback.PACING)
+            self._pacer = self._pacer.emptied()
+            return self._pacer.release(now)
 
     def _enter(self, wait: Wait, now: float) -> None:
         self._live.ledger.enter(wait, now)

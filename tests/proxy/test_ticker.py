@@ -1,0 +1,103 @@
+import asyncio
+import logging
+
+import pytest
+
+from shaper.proxy import ticker as module
+from shaper.proxy.clock import monotonic
+from shaper.proxy.ticker import BUDGET, TURN, Ticker
+
+
+@pytest.fixture(params=["timerfd", "asyncio"])
+async def ticker(request, monkeypatch):
+    if request.param == "timerfd" and not module._TIMERFD:
+        pytest.skip("this system has no timerfd")
+    monkeypatch.setattr(module, "_TIMERFD", request.param == "timerfd")
+    ticker = Ticker()
+    yield ticker
+    ticker.close()
+
+
+async def test_alarms_go_off_in_order_and_never_early(ticker):
+    went, begun, done = [], monotonic(), asyncio.Event()
+    for delay in (0.03, 0.01, 0.02, 0.0, -1.0):
+        ticker.call_at(begun + delay, lambda now, delay=delay: went.append((delay, now)))
+    ticker.call_at(begun + 0.04, lambda now: done.set())
+    await asyncio.wait_for(done.wait(), 5)
+    assert [delay for delay, _ in went] == [-1.0, 0.0, 0.01, 0.02, 0.03]
+    assert all(now >= begun + delay for delay, now in went)
+
+
+async def test_an_earlier_alarm_does_not_wait_for_a_later_one(ticker):
+    went, begun = asyncio.Event(), monotonic()
+    ticker.call_at(begun + 60, lambda now: None)
+    ticker.call_at(begun + 0.01, lambda now: went.set())
+    await asyncio.wait_for(went.wait(), 5)
+    assert monotonic() - begun < 5
+
+
+async def test_a_cancelled_alarm_does_not_go_off(ticker):
+    went, done = [], asyncio.Event()
+    alarm = ticker.call_at(monotonic() + 0.01, went.append)
+    ticker.call_at(monotonic() + 0.02, lambda now: done.set())
+    alarm.cancel()
+    await asyncio.wait_for(done.wait(), 5)
+    assert went == []
+
+
+async def test_an_alarm_may_set_another(ticker):
+    done = asyncio.Event()
+    ticker.call_at(monotonic(), lambda now: ticker.call_at(now + 0.01, lambda now: done.set()))
+    await asyncio.wait_for(done.wait(), 5)
+
+
+async def test_an_alarm_that_fails_is_told_and_stops_no_other(ticker, caplog):
+    done = asyncio.Event()
+    with caplog.at_level(logging.ERROR):
+        ticker.call_at(monotonic(), lambda now: 1 / 0)
+        ticker.call_at(monotonic(), lambda now: done.set())
+        await asyncio.wait_for(done.wait(), 5)
+    assert "An alarm failed." in caplog.text
+
+
+async def test_many_alarms_let_the_loop_have_its_turn(ticker):
+    turns, spun = 0, []
+
+    def spin(now):
+        end = monotonic() + TURN / 2
+        while monotonic() < end:
+            pass
+        spun.append(now)
+
+    for _ in range(50):
+        ticker.call_at(0, spin)
+    while len(spun) < 50:
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 10
+
+
+async def test_lag_is_told(ticker):
+    lags, done = [], asyncio.Event()
+    ticker._on_lag = lags.append
+    ticker.call_at(monotonic() - 0.5, lambda now: done.set())
+    await asyncio.wait_for(done.wait(), 5)
+    assert lags[0] >= 0.5
+
+
+async def test_pieces_grow_when_more_wakes_are_asked_for_than_there_is_budget(ticker):
+    assert ticker.stretch == 1
+    ticker.demand(BUDGET / 2)
+    assert ticker.stretch == 1
+    ticker.demand(BUDGET)
+    assert ticker.stretch == 1.5
+    ticker.demand(-BUDGET)
+    assert ticker.stretch == 1
+
+
+async def test_a_closed_ticker_calls_nobody(ticker):
+    went = []
+    ticker.call_at(monotonic() + 0.01, went.append)
+    ticker.close()
+    await asyncio.sleep(0.03)
+    assert went == []
