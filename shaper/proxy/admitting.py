@@ -55,7 +55,8 @@ class Admitting:
         self.shaping = shaping
         self.registry = registry
         self.anonymous = anonymous
-        self.authority: Authority | None = None  # None: mitmproxy's own CA, which may sign for any host
+        self.authority: Authority | None = None
+        self.has_other_ca = True  # without an authority, that of a mitmproxy tool; it may sign for any host
         self.congestion: str | None = None
         self.pinned = Pinned()
         self.visitors: dict[str, Visitor] = {}
@@ -193,7 +194,8 @@ class Admitting:
 
     def _would_be_believed(self, visitor: Visitor, host: str) -> bool:
         """Whether the client would take our certificate: the CA may sign it, and it was not refused lately."""
-        covered = self.authority is None or (self.authority.covers(host) and not self._has_expired(self.authority))
+        authority = self.authority
+        covered = authority.covers(host) and not self._has_expired(authority) if authority else self.has_other_ca
         return covered and not self.pinned.tunnels(visitor.key, host, monotonic())
 
     def _has_expired(self, authority: Authority) -> bool:

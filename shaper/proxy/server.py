@@ -81,7 +81,7 @@ class Proxy:
         self.shaping.enforce(policy)
         stranger = Standing(exempt=Reason.NO_CONSENT) if registry else Standing()
         self.admitting = Admitting(self.shaping, registry, standing or stranger, settings.room)
-        self.admitting.authority = self.authority
+        self.admitting.authority, self.admitting.has_other_ca = self.authority, False
         self.admitting.congestion = settings.congestion
         self.shaping.shadows = [Judge(shadow, key) for shadow in shadows]
         self.metrics.policy_loaded(policy, shadows)
@@ -154,8 +154,8 @@ class Proxy:
     def swap(self, policy: Policy) -> None:
         """Put another policy in force; transfers under way keep their verdict. One refused changes nothing."""
         authority = _authority(policy, self.settings)
-        if authority and not self.authority:
-            raise RefusedError("the new policy intercepts and the running one does not", "start the proxy anew")
+        if authority and (self.authority is None or authority.fingerprint != self.authority.fingerprint):
+            raise RefusedError("the new policy needs a CA that the running proxy does not have", "start the proxy anew")
         self.admitting.authority = self.authority = authority or self.authority
         self.shaping.swap(policy)
 
