@@ -1,0 +1,105 @@
+"""Gates on real sockets: what is not read is not taken from memory, and nothing is lost by holding."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from mitmproxy.connection import Server
+from mitmproxy.proxy.server import ConnectionIO
+
+from shaper.proxy import gate
+from shaper.proxy.gate import READ, GatedReader
+
+DATA = bytes(range(256)) * 4096  # 1 MiB
+
+
+@pytest.fixture
+async def connected():
+    """A gated connection, and the writer at its other end."""
+    ends = asyncio.get_running_loop().create_future()
+    server = await asyncio.start_server(lambda *streams: ends.set_result(streams), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    connection, io = Server(address=("127.0.0.1", 1)), ConnectionIO(reader=reader, writer=writer)
+    gate.put_before(connection, SimpleNamespace(transports={connection: io}))
+    _, far = await ends
+    yield io.reader, far
+    writer.close()
+    far.transport.abort()
+    server.close()
+
+
+async def read_all(reader) -> bytes:
+    parts = []
+    while part := await asyncio.wait_for(reader.read(65_536), 5):
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def test_a_held_gate_reads_nothing_and_an_open_one_all_of_it(connected):
+    reader, far = connected
+    assert isinstance(reader, GatedReader)
+    reader.hold()
+    far.write(DATA)
+    waiting = asyncio.create_task(reader.read(65_536))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    assert len(reader._reader._buffer) <= 2 * READ[1]
+    reader.let_go()
+    far.write_eof()
+    assert await waiting + await read_all(reader) == DATA
+
+
+async def test_holding_and_letting_go_at_any_time_loses_nothing(connected):
+    reader, far = connected
+    far.write(DATA)
+    far.write_eof()
+    got = b""
+    for turn in range(10_000):
+        reader.hold()
+        reader.hold()
+        task = asyncio.create_task(reader.read(7001 if turn % 2 else 65_536))
+        await asyncio.sleep(0)
+        reader.let_go()
+        part = await asyncio.wait_for(task, 5)
+        if not part:
+            break
+        got += part
+    assert got == DATA
+
+
+async def test_a_held_gate_does_not_hide_the_end_for_good(connected):
+    reader, far = connected
+    reader.hold()
+    far.close()
+    waiting = asyncio.create_task(reader.read(100))
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+    reader.let_go()
+    assert await asyncio.wait_for(waiting, 5) == b""
+
+
+async def test_a_waiting_read_can_be_cancelled(connected):
+    reader, far = connected
+    reader.hold()
+    waiting = asyncio.create_task(reader.read(100))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    reader.let_go()
+    far.write(b"later")
+    assert await asyncio.wait_for(reader.read(100), 5) == b"later"
+
+
+@pytest.mark.parametrize(("size", "read"), [(0, READ[0]), (196_609, READ[0]), (4 * 2**20, READ[1])])
+async def test_a_wider_gate_reads_more_at_once(connected, size, read):
+    reader, _ = connected
+    reader.widen(size)
+    assert reader._transport.max_size == read
+
+
+async def test_what_is_no_tcp_connection_is_left_as_it_is():
+    connection, io = Server(address=("127.0.0.1", 1)), ConnectionIO(reader=object(), writer=object())
+    gate.put_before(connection, SimpleNamespace(transports={connection: io}))
+    gate.put_before(connection, SimpleNamespace(transports={}))
+    assert not isinstance(io.reader, GatedReader)
