@@ -1,5 +1,6 @@
 #!/bin/sh
-# Build the image on a base made from Debian's own archive, and run it: for machines that reach no registry of images.
+# Build the image on a base made from Debian's own archive, and run it; install the service on that base without an
+# image. For machines that reach no registry of images.
 #
 #     make image-test            needs root, podman, runc and debootstrap
 #
@@ -30,4 +31,4 @@ set --
 authorities=/usr/local/share/ca-certificates
 [ -z "$(ls $authorities 2>/dev/null)" ] || set -- "$@" --volume $authorities:$authorities:ro
 make image IMAGE=$image BUILD_OPTIONS="--isolation chroot --network host --ulimit nofile=1024:1024 --build-arg BASE=$base $*"
-SHAPER_IMAGE=$image .venv/bin/pytest -n 0 tests/deploy/test_image.py
+SHAPER_IMAGE=$image SHAPER_BASE=$base .venv/bin/pytest -n 0 tests/deploy/test_image.py tests/deploy/test_systemd.py

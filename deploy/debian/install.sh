@@ -4,7 +4,7 @@
 #     sudo deploy/debian/install.sh
 #
 # It puts the program in /opt/shaper, a policy to edit in /etc/shaper unless there is one, and the unit in
-# /etc/systemd/system. It starts nothing and touches nothing else.
+# /etc/systemd/system, and makes the user shaper. It starts nothing and touches nothing else.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -26,6 +26,7 @@ pip() { "$work/build/bin/pip" --python /opt/shaper install -q --no-deps "$@"; }
 pip --require-hashes --only-binary :all: -r deploy/run.lock
 pip "$work"/shaper-*.whl
 
+id shaper >/dev/null 2>&1 || useradd --system --home-dir /var/lib/shaper --shell /usr/sbin/nologin shaper
 [ -e /etc/shaper/policy.yaml ] || install -D -m 0644 policies/example.yaml /etc/shaper/policy.yaml
 install -D -m 0644 deploy/systemd/shaper.service /etc/systemd/system/shaper.service
 /opt/shaper/bin/shaper check /etc/shaper/policy.yaml

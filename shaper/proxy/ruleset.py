@@ -52,6 +52,7 @@ class Ruleset:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=os.environ | {"HOME": os.devnull},  # it would keep a history there
             process_group=0,  # Ctrl-C is for us: what is under way is policed until it is done
         )
         self._tell(_tables(self.table))
