@@ -24,6 +24,6 @@ class Watermark:
 
 
 def marks(rate: float | None) -> Watermark:
-    """Return marks for a transfer capped at `rate` bytes/s (None: not capped): half a second of it, 32 to 256 KiB."""
-    high = 262_144 if rate is None else int(min(262_144, max(32_768, rate / 2)))
+    """Return marks for a transfer capped at `rate` bytes/s (None: not capped): half a second of it, 16 to 256 KiB."""
+    high = 262_144 if rate is None else int(min(262_144, max(16_384, rate / 2)))
     return Watermark(high, high // 2)

@@ -7,8 +7,6 @@ into memory.
 """
 
 import asyncio
-import contextlib
-import socket
 from collections import defaultdict
 from typing import Any, Protocol
 
@@ -114,11 +112,8 @@ class GatedReader:
         return data
 
     def widen(self, size: int) -> None:
-        """Read a part of that at once, and let the kernel announce no more room than that."""
+        """Read a part of that at once."""
         self._transport.max_size = min(max(READ[0], size // 16), READ[1])  # type: ignore[attr-defined]
-        with contextlib.suppress(OSError, AttributeError):  # it is closed, or this system knows no such option
-            sock = self._transport.get_extra_info("socket")
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, max(2 * READ[0], size))
 
 
 def put_before(connection: Connection, handler: ConnectionHandler) -> None:

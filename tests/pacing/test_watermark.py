@@ -16,7 +16,7 @@ def test_crossing_high_holds_and_crossing_low_lets_go():
 
 def test_marks_follow_the_rate_within_bounds():
     assert (marks(18_750).high, marks(200_000).high, marks(6_250_000).high, marks(None).high) == (
-        32_768, 100_000, 262_144, 262_144,
+        16_384, 100_000, 262_144, 262_144,
     )  # fmt: skip
 
 
