@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mitmproxy.connection import Client
+from mitmproxy.connection import Client, Connection
 from mitmproxy.proxy import server_hooks
 from mitmproxy.proxy.server import ConnectionHandler
 
@@ -27,6 +27,8 @@ SILENT, IDLE = 60.0, 600.0
 """Seconds. Browsers close unused connections after 300; mitmproxy's own limit for any silence is 600."""
 
 LOOK_EVERY = 5.0
+LINGER = 60.0
+"""Seconds that a peer has to take the last of what it was sent, once its connection is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,10 @@ class Crowd:
         else:
             self._addresses[client.id] = address
             self._clients[address] += 1
-            _keep_alive(self._handlers.get(client.id), client)
             self._look_again()
+            if handler := self._handlers.get(client.id):
+                _keep_alive(handler, client)
+                _close_surely(handler)
 
     def client_disconnected(self, client: Client) -> None:
         """Count it out."""
@@ -94,7 +98,8 @@ class Crowd:
     def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
         """Count it in."""
         self._origins += 1
-        _keep_alive(self._handlers.get(data.client.id), data.server)
+        if handler := self._handlers.get(data.client.id):
+            _keep_alive(handler, data.server)
 
     def server_disconnected(self, _: server_hooks.ServerConnectionHookData) -> None:
         """Count it out."""
@@ -123,9 +128,31 @@ class Crowd:
         return f"the bound on connections was reached: {bound}"
 
 
-def _keep_alive(handler: ConnectionHandler | None, connection: Any) -> None:
+def _close_surely(handler: ConnectionHandler) -> None:
+    """Have every socket closed in the end.
+
+    mitmproxy leaves one open when its task is cancelled while it waits for its turn, and one whose peer takes nothing
+    any more stays until all is sent.
+    """
+    handle = handler.handle_connection
+
+    async def handle_connection(connection: Connection) -> None:
+        writer = handler.transports[connection].writer
+        try:
+            await handle(connection)
+        finally:
+            handler.transports.pop(connection, None)
+            if isinstance(writer, asyncio.StreamWriter):
+                writer.close()
+                if writer.transport.get_write_buffer_size():
+                    asyncio.get_running_loop().call_later(LINGER, writer.transport.abort)
+
+    handler.handle_connection = handle_connection  # type: ignore[method-assign]
+
+
+def _keep_alive(handler: ConnectionHandler, connection: Connection) -> None:
     """Have the kernel find out that a peer is gone: after 10 minutes of silence and 10 more of unanswered probes."""
-    io = handler.transports.get(connection) if handler else None
+    io = handler.transports.get(connection)
     if io and isinstance(io.writer, asyncio.StreamWriter):
         sock = io.writer.get_extra_info("socket")
         with contextlib.suppress(OSError, AttributeError):  # the peer is gone already, or the system has other names

@@ -83,10 +83,13 @@ class Lab:
     origin: Origin
     rough: Rough
     records: Records = field(default_factory=Records)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
-    async def dial(self, buffer: int | None = None):
-        """Open a bare connection to the proxy."""
-        return await asyncio.open_connection(*self.proxy.address, limit=buffer or 2**16)
+    async def dial(self):
+        """Open a bare connection to the proxy. It is cut off after the test."""
+        reader, writer = await asyncio.open_connection(*self.proxy.address)
+        self.writers.append(writer)
+        return reader, writer
 
     async def tunnel(self, host: str, port: int = 443):
         """Open a bare tunnel."""
@@ -183,6 +186,8 @@ async def lab(whole_lab):
     assert await lab.settled()
     tasks, descriptors = len(asyncio.all_tasks()), _descriptors()
     yield lab
+    while lab.writers:
+        lab.writers.pop().transport.abort()
     await lab.rough.stop()
     assert await lab.settled()
     assert await until(lambda: len(asyncio.all_tasks()) <= tasks)

@@ -77,4 +77,3 @@ async def test_requests_sent_ahead_are_answered_in_turn(lab):
     writer.write(b"".join(ask % (size, b"") for size in (1, 2, 3)) + ask % (4, b"connection: close\r\n"))
     answers = await closed(reader)
     assert [answers.count(b"content-length: %d" % size) for size in (1, 2, 3, 4)] == [1, 1, 1, 1]
-    writer.close()

@@ -36,7 +36,6 @@ async def issuer(lab, host: str, cut: int) -> str:
             break
         except ssl.SSLWantReadError:
             writer.write(outgoing.read())
-    writer.transport.abort()
     names = dict(pair[0] for pair in client.getpeercert()["issuer"])
     return names.get("organizationName") or names["commonName"]
 
