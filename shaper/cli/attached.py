@@ -5,14 +5,16 @@ Standard input says so: it is a pipe whose other end only the starter holds.
 
 import os
 import signal
-import sys
 from threading import Thread
 
 from shaper.cli.main import main
 
+STDIN = 0
+
 
 def _watch() -> None:
-    sys.stdin.buffer.read()
+    while os.read(STDIN, 4096):  # not through sys.stdin: its lock would be in the way of an ordinary end
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

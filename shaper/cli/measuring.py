@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from shutil import copyfile
 
 import click
 
@@ -54,6 +55,8 @@ class Measurement:
         with Logbook(self.directory, conditions, _now()) as book:
             if book.complete:
                 return True
+            if self.certificate:  # the report shows it
+                copyfile(self.certificate, self.directory / "certificate.json")
             apparatus = Apparatus(self.plan, policies, self._certificate_arguments())
             async with apparatus.ready():
                 stopped = await self._take_all(apparatus, book)

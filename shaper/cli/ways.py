@@ -48,9 +48,7 @@ class Ways:
 
     async def keys(self, proxies: Iterable[ProxyProcess]) -> set[str]:
         """Return the keys that a browser has to trust besides its own authorities: the origin's, and each proxy's."""
-        shown = {
-            await shown_key(host, proxy.address, self.trusted(proxy)) for proxy in proxies for host in self.hosts
-        }
+        shown = {await shown_key(host, proxy.address, self.trusted(proxy)) for proxy in proxies for host in self.hosts}
         if self.origin:
             shown.add(public_key_hash(get_server_certificate(("127.0.0.1", self.origin.port))))
         return shown

@@ -10,13 +10,16 @@ from typing import Self
 
 from shaper.measure import line
 from shaper.measure.line import Line
-from shaper.pacing.limit import Limit, Manner
+from shaper.pacing.limit import Limit, Manner, quantum
 
 # Student's t, two-sided 95 %, by degrees of freedom from 1 on; NIST/SEMATECH e-Handbook, 1.3.6.7.2.
 T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
-JITTER = 0.003
-"""Seconds by which a client's clock and the loop may shift a piece without the proxy being at fault."""
+JITTER = 0.001
+"""Seconds by which a client may see the first piece late, so that the burst looks larger than it is."""
+
+LATE = 0.010
+"""Seconds by which a piece may be late: what was due meanwhile then comes with it, at once."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -47,7 +50,7 @@ class Tolerance:
     """How far off a figure may be. Shares are of the configured value."""
 
     ratio: float = 0.02
-    burst: float = 0.025  # and JITTER at the rate
+    burst: float = 0.025  # and JITTER at the rate; or, where that is more, a piece that is LATE
     distance: float = 0.030  # seconds of rate behind the ideal line, or 1500 bytes where that is more
     gap: float = 0.100  # seconds without a byte, beyond the cap's own window
     latency: float = 0.100  # seconds that an unslowed response takes beside a slowed one, the median
@@ -100,9 +103,10 @@ def figure(
         "latency": median(latencies) if latencies else 0.0,
     }
     waits = asked.at_once if asked.window else 0  # bytes: at the end of a window its line lags the rate by these
+    speed = asked.rate / 8
     allowed = {
-        "burst": asked.at_once * (1 + tolerance.burst) + JITTER * asked.rate / 8,
-        "distance": waits + max(1500.0, tolerance.distance * asked.rate / 8),
+        "burst": max(asked.at_once * (1 + tolerance.burst) + JITTER * speed, quantum(speed) + LATE * speed),
+        "distance": waits + max(1500.0, tolerance.distance * speed),
         "gap": asked.window + tolerance.gap,
         "latency": tolerance.latency,
     }
