@@ -20,6 +20,7 @@ from mitmproxy.proxy.server import ConnectionHandler
 
 from shaper.proxy.clock import monotonic
 from shaper.proxy.shaping import Shaping
+from shaper.proxy.ticker import Alarm
 from shaper.proxy.visitor import Visitor
 from shaper.record.bound import Bound
 
@@ -60,7 +61,7 @@ class Crowd:
         self._addresses: dict[str, str] = {}  # of clients, by connection
         self._clients: Counter[str] = Counter()  # connections, by address
         self._origins = 0
-        self._is_looking = False
+        self._alarm: Alarm | None = None
 
     def attach(self, handlers: Mapping[Any, ConnectionHandler]) -> None:
         """Take mitmproxy's table of connections."""
@@ -91,7 +92,7 @@ class Crowd:
     def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
         """Make no more connections than there is room for."""
         handler = self._handlers.get(data.client.id)
-        already = len(handler.transports) - 2 if handler else 0  # but for the client's and this one
+        already = len(handler.transports.keys() - {data.client, data.server}) if handler else 0
         if not data.server.error and (already >= self.room.origins_each or self._origins >= self.room.origins):
             data.server.error = self._reached(Bound.ORIGINS)
 
@@ -106,19 +107,19 @@ class Crowd:
         self._origins -= 1
 
     def _look_again(self) -> None:
-        if not self._is_looking:
-            self._is_looking = True
-            self._shaping.ticker.call_at(monotonic() + LOOK_EVERY, self._look)
+        if self._alarm is None:
+            self._alarm = self._shaping.ticker.call_at(monotonic() + LOOK_EVERY, self._look)
 
     def _look(self, now: float) -> None:
         """End what has been quiet for too long; look again while anybody is there."""
-        self._is_looking = False
+        self._alarm = None
         for visitor in list(self._visitors.values()):
             if visitor.is_busy:
                 visitor.quiet_since = now
             elif now - visitor.quiet_since > (IDLE if visitor.has_asked else SILENT):
                 io = visitor.handler.transports.get(visitor.client)
                 if io and io.handler:
+                    visitor.quiet_since = now  # once is enough
                     io.handler.cancel(self._reached(Bound.IDLE if visitor.has_asked else Bound.SILENT))
         if self._addresses:
             self._look_again()

@@ -1,0 +1,136 @@
+"""Too many connections, and connections on which nothing goes on: they are closed, and nobody else's are."""
+
+import asyncio
+import dataclasses
+import resource
+from time import monotonic
+
+import pytest
+
+from shaper.measure.run import Outcome
+from shaper.proxy.crowd import Room
+from tests.e2e.conftest import until
+from tests.robust.conftest import closed
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("bystander")]
+
+
+@pytest.fixture
+def room(lab):
+    """Change how much room there is, for a test."""
+    before = lab.proxy.admitting.crowd.room
+
+    def change(**numbers):
+        lab.proxy.admitting.crowd.room = dataclasses.replace(before, **numbers)
+
+    yield change
+    lab.proxy.admitting.crowd.room = before
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Have the proxy look often, and wait for neither the silent nor the idle."""
+    monkeypatch.setattr("shaper.proxy.crowd.LOOK_EVERY", 0.05)
+    monkeypatch.setattr("shaper.proxy.crowd.SILENT", 0.3)
+    monkeypatch.setattr("shaper.proxy.crowd.IDLE", 0.6)
+
+
+@pytest.fixture
+async def looking(lab, impatient):
+    """Have the look that is due in seconds done now."""
+    crowd = lab.proxy.admitting.crowd
+    crowd._alarm.cancel()
+    crowd._look(monotonic())
+
+
+@pytest.mark.parametrize(("bound", "number"), [("connections", "clients"), ("client", "client")])
+async def test_connections_beyond_the_bound_are_closed_at_once_and_the_others_live(lab, room, bound, number):
+    before = lab.bounded(bound)
+    room(**{number: 10})
+    ends = [await lab.dial() for _ in range(30)]
+    assert await until(lambda: lab.bounded(bound) == before + 21)  # the bystander has one
+    closed_ones = [reader.at_eof() for reader, _ in ends]
+    assert await until(lambda: sum(reader.at_eof() for reader, _ in ends) == 21), closed_ones
+    assert len(lab.proxy.admitting.visitors) == 10
+
+
+async def test_room_is_there_again_once_others_have_left(lab, room):
+    room(client=2)
+    for _ in range(5):
+        got = await lab.fetch("/bytes?size=5&type=text/css", host="both.media.test")
+        assert got.size == 5
+        assert await until(lambda: len(lab.proxy.admitting.visitors) == 1)
+
+
+async def test_a_client_can_reach_only_so_many_origins_at_once(lab, room):
+    before = lab.bounded("origins")
+    room(origins_each=3)
+    lab.rough.answers(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", close=False)
+    statuses = []
+    reader, writer = await lab.dial()
+    for host in ("rough.media.test", "rough.other.test", "both.media.test", "both.other.test"):
+        writer.write(f"GET http://{host}/bytes?size=0 HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        statuses.append(int(head.split()[1]))
+    assert statuses == [200, 200, 200, 502]
+    assert lab.bounded("origins") == before + 1
+
+
+@pytest.mark.parametrize("said", [b"", b"GET http://both.media.test/ HT", b"\x16\x03\x01"])
+async def test_who_asks_nothing_is_closed_however_busily_it_says_so(lab, looking, said):
+    """Slow loris."""
+    before = lab.bounded("silent")
+    reader, writer = await lab.dial()
+    writer.write(said)
+
+    async def trickle():
+        while True:
+            writer.write(b"x" if said else b"")
+            await asyncio.sleep(0.02)
+
+    task = asyncio.create_task(trickle())
+    await closed(reader)
+    task.cancel()
+    assert lab.bounded("silent") == before + 1
+
+
+async def test_who_opens_a_tunnel_and_says_nothing_in_it_is_closed(lab, looking):
+    before = lab.bounded("silent")
+    reader, writer = await lab.tunnel("both.media.test")
+    writer.write(b"\x16")
+    assert await closed(reader) == b""
+    assert lab.bounded("silent") == before + 1
+
+
+@pytest.mark.parametrize("protocol", ["h1", "h2"])
+async def test_an_idle_connection_is_closed_and_a_slow_transfer_is_not(lab, looking, protocol):
+    before = lab.bounded("idle")
+    async with await lab.connect(protocol) as session:
+        got = await session.request("/bytes?size=90000&type=image/png")  # 1.8 s at 400 kbit/s, in the rule's time
+        assert (got.outcome, got.size) == (Outcome.COMPLETE, 90_000)
+        assert lab.bounded("idle") == before
+        assert await until(lambda: lab.bounded("idle") == before + 1)
+        got = await session.request("/bytes?size=9&type=text/css")
+        assert got.outcome is Outcome.ERROR
+
+
+async def test_a_quiet_tunnel_and_a_stalled_origin_are_left_alone(lab, looking):
+    before = lab.bounded("idle") + lab.bounded("silent")
+    lab.rough.answers(b"220 hello\r\n", close=False)
+    reader, writer = await lab.tunnel("rough.other.test", 80)
+    writer.write(b"EHLO\r\n\r\n")
+    assert await reader.readexactly(11)
+    stalled = asyncio.create_task(lab.fetch("/bytes?size=9&delay=1.5&type=text/css", host="both.media.test"))
+    assert (await stalled).size == 9
+    assert not reader.at_eof()
+    assert lab.bounded("idle") + lab.bounded("silent") == before
+
+
+async def test_room_comes_from_the_limit_on_file_descriptors(monkeypatch):
+    changed = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: changed.append(limits))
+    room = Room.of_this_process()
+    assert changed == [(4096, 4096)]
+    assert room.clients + room.origins <= 4096
+    assert room.client < room.clients
