@@ -182,7 +182,7 @@ class Run:
         policy = self.policy
         lines = [
             ("study", f"{policy.study}, {policy.digest[:19]}, {policy.mode}"),
-            ("targeted", _list(_shown(host) for target in policy.targets.values() for host in target.hosts)),
+            ("targeted", _list(host for target in policy.targets.values() for host in target.hosts)),
         ]
         for rule in policy.rules:
             what = _list(rule.media) or "whole connections"
@@ -193,6 +193,11 @@ class Run:
         lines += [
             ("proxy", f"{host}:{port}; everything else is tunnelled and never decrypted"),
             ("CA", f"{proxy.ca_pem or 'none: nothing is decrypted'}"),
+            *[
+                ("relayed", f"{host}: no CA can be confined to it: name hosts, or slow whole connections")
+                for host in policy.intercepted
+                if isinstance(host, Contains)
+            ],
             ("metrics", exposition.url),
             ("certified", f"by {self.certified.digest[:19]}" if self.certified.digest else "no: see shaper calibrate"),
             *([("site", volunteers.app.extensions["shaper"].addresses.own)] if volunteers else []),
@@ -271,10 +276,6 @@ def _congestion(name: str | None) -> str | None:
     if name and known.exists() and name not in (names := known.read_text().split()):
         raise RefusedError(f'--congestion: this kernel has no "{name}"', f"name one of {_list(names)}")
     return name
-
-
-def _shown(pattern: str | Contains) -> str:
-    return pattern if isinstance(pattern, str) else f"*{pattern.contains}*"
 
 
 def _list(names: Any) -> str:

@@ -29,9 +29,9 @@ from shaper.onboarding.site.via import introduction
 from shaper.policy.judge import Judge
 from shaper.policy.model import Policy
 from shaper.policy.refused import RefusedError
-from shaper.proxy.authority import Authority, ensure
+from shaper.proxy.authority import Authority
 from shaper.proxy.leaf import Leaves
-from shaper.proxy.server import ConnectTo, Settings, Site
+from shaper.proxy.server import ConnectTo, Settings, Site, authority_for
 from shaper.proxy.site import CHECK
 from shaper.record import private
 from shaper.record.metrics import Metrics
@@ -76,7 +76,7 @@ class Volunteering:
             policy=policy, organisation=people.organisation, contact=people.contact, approval=people.approval
         )
         secret = private.ensure(people.database.with_name(f"{people.database.stem}-keys") / "site.key")
-        authority = ensure(settings.ca_dir, [*self._study.hosts, CHECK], policy.study) if self._study.opens else None
+        authority = authority_for(policy, settings, CHECK)
         test = Judge(policy).listing(TEST).target != ""
         host, port = settings.listen
         addresses = Addresses(

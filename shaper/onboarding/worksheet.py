@@ -15,7 +15,7 @@ from shaper import __version__
 from shaper.onboarding.budget import DAY, HOUR, Terms
 from shaper.policy import never
 from shaper.policy.exposure import is_loopback
-from shaper.policy.model import Contains, Level, Mode, Policy
+from shaper.policy.model import Contains, Mode, Policy
 from shaper.policy.words import effects
 from shaper.record.cells import LEAST
 
@@ -61,9 +61,9 @@ def worksheet(policy: Policy, configuration: Configuration | None, terms: Terms)
         terms=terms,
         version=__version__,
         warnings=warnings(policy, configuration, terms),
-        hosts=sorted({_shown(host) for target in policy.targets.values() for host in target.hosts}),
+        hosts=sorted({str(host) for target in policy.targets.values() for host in target.hosts}),
         slows=policy.mode is Mode.ENFORCE and any(rule.asks_for_something for rule in policy.rules),
-        opens=any(rule.level is Level.MEDIA for rule in policy.rules),
+        opens=bool(policy.intercepted),
         arms=[f"{name} {weight / total:.0%}" for name, weight in sorted(policy.arms.items())],
         never=len(never.hosts()),
         least=LEAST,
@@ -98,7 +98,3 @@ def _exposed(configuration: Configuration) -> list[str]:
         f"The proxy may connect into private networks: {allowed}.": bool(allowed),
     }
     return [point for point, holds in points.items() if holds]
-
-
-def _shown(host: str | Contains) -> str:
-    return f"*{host.contains}*" if isinstance(host, Contains) else host

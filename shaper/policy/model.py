@@ -84,6 +84,10 @@ class Contains(Model):
     contains: Annotated[str, AfterValidator(host_part)]
     """Text that is part of the host name."""
 
+    def __str__(self) -> str:
+        """Return it as people write such patterns."""
+        return f"*{self.contains}*"
+
 
 type HostPattern = Annotated[
     Annotated[str, AfterValidator(host_pattern), Tag("text")] | Annotated[Contains, Tag("mapping")],
@@ -293,6 +297,12 @@ class Policy(Model):
     def digest(self) -> str:
         """SHA-256 over the canonical JSON of the policy, as `sha256:<64 hex digits>`."""
         return "sha256:" + sha256(self.model_dump_json().encode()).hexdigest()
+
+    @property
+    def intercepted(self) -> tuple[str | Contains, ...]:
+        """The hosts whose single responses rules are about: nobody can tell them apart without decrypting."""
+        targets = dict.fromkeys(rule.target for rule in self.rules if rule.level is Level.MEDIA)
+        return tuple(dict.fromkeys(host for name in targets for host in self.targets[name].hosts))
 
     @model_validator(mode="after")
     def _rules_are_told_apart(self) -> Self:

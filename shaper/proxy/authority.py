@@ -45,7 +45,6 @@ class Authority:
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey = field(repr=False)
     names: tuple[Name, ...]  # permitted; each host name with all below it
-    beyond: tuple[str, ...] = ()  # target patterns that no CA can be confined to: never intercept on their account
 
     @property
     def fingerprint(self) -> str:
@@ -64,7 +63,7 @@ class Authority:
 def ensure(ca_dir: Path, hosts: Sequence[Pattern], study: str, days: int = 90) -> Authority:
     """Load the CA in `ca_dir`, or make it. Refuses, in one line, one that is exposed, expired or another study's."""
     pem, key_file = ca_dir / "shaper-ca.pem", ca_dir / "shaper-ca-key.pem"
-    needed, beyond = _names(hosts)
+    needed = _names(hosts)
     if not pem.exists() and not key_file.exists():
         _make(pem, key_file, needed, study, days)
     remedy = f"delete {pem} and {key_file}; a new one is made, which everybody must import"
@@ -88,17 +87,16 @@ def ensure(ca_dir: Path, hosts: Sequence[Pattern], study: str, days: int = 90) -
         raise RefusedError(f"{pem}: CA: expired on {certificate.not_valid_after_utc:%Y-%m-%d}", remedy)
     if missing := [str(name) for name in needed if not _covered(name, permitted)]:
         raise RefusedError(f"{pem}: CA: does not cover the target {missing[0]}", remedy)
-    return Authority(pem, certificate, key, permitted, beyond)
+    return Authority(pem, certificate, key, permitted)
 
 
-def _names(hosts: Iterable[Pattern]) -> tuple[tuple[Name, ...], tuple[str, ...]]:
-    """Return the names that the patterns need, none below another, and the patterns that cannot be named."""
-    beyond = tuple(pattern.contains for pattern in hosts if isinstance(pattern, Contains))
+def _names(hosts: Iterable[Pattern]) -> tuple[Name, ...]:
+    """Return the names that the patterns need, none below another."""
     found = {_name(pattern.removeprefix("*.")) for pattern in hosts if isinstance(pattern, str)}
     for name in found:
         if isinstance(name, str) and _suffixes().publicsuffix(name) == name:
             raise RefusedError(f'CA: "{name}" is no one\'s domain but all of them', "name a host or a domain below it")
-    return tuple(sorted((n for n in found if not _covered(n, found - {n})), key=str)), beyond
+    return tuple(sorted((n for n in found if not _covered(n, found - {n})), key=str))
 
 
 def _name(host: str) -> Name:

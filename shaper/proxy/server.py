@@ -21,7 +21,7 @@ from shaper.policy.admission import Registry, Standing
 from shaper.policy.destination import Destinations
 from shaper.policy.exposure import refuse_open_proxy
 from shaper.policy.judge import Judge
-from shaper.policy.model import Contains, Level, Policy
+from shaper.policy.model import Policy
 from shaper.policy.refused import RefusedError
 from shaper.policy.schedule import Schedule, in_force
 from shaper.policy.verdict import Reason
@@ -46,6 +46,7 @@ class Settings:
 
     listen: tuple[str, int] = ("127.0.0.1", 0)
     ca_dir: Path
+    ca_days: int = 90  # how long a CA that is made now is good for
     connect_to: tuple[ConnectTo, ...] = ()
     origin_ca: Path | None = None
     require_auth: bool = False
@@ -76,7 +77,7 @@ class Proxy:
         refuse_open_proxy(settings.listen[0], require_auth=settings.require_auth)
         self.metrics = metrics or Metrics()
         self.settings = settings
-        self.authority = _authority(policy, settings)
+        self.authority = self._authority_for(policy)
         self.shaping = Shaping(Judge(policy, key), self.metrics, recorders, schedule=schedule or Schedule(), key=key)
         self.shaping.enforce(policy)
         stranger = Standing(exempt=Reason.NO_CONSENT) if registry else Standing()
@@ -153,11 +154,14 @@ class Proxy:
 
     def swap(self, policy: Policy) -> None:
         """Put another policy in force; transfers under way keep their verdict. One refused changes nothing."""
-        authority = _authority(policy, self.settings)
+        authority = self._authority_for(policy)
         if authority and (self.authority is None or authority.fingerprint != self.authority.fingerprint):
             raise RefusedError("the new policy needs a CA that the running proxy does not have", "start the proxy anew")
         self.admitting.authority = self.authority = authority or self.authority
         self.shaping.swap(policy)
+
+    def _authority_for(self, policy: Policy) -> Authority | None:
+        return authority_for(policy, self.settings, *([CHECK] if self.settings.site else []))
 
     async def stop(self, drain: float = 0.0) -> None:
         """Accept no more, let transfers finish for at most `drain` seconds, then end."""
@@ -174,13 +178,10 @@ class Proxy:
         self.shaping.close()
 
 
-def _authority(policy: Policy, settings: Settings) -> Authority | None:
-    """Return the CA for what the policy intercepts, or None when it intercepts nothing."""
-    intercepted = {rule.target for rule in policy.rules if rule.level is Level.MEDIA}
-    hosts: list[str | Contains] = [host for name in sorted(intercepted) for host in policy.targets[name].hosts]
-    if all(isinstance(host, Contains) for host in hosts):
+def authority_for(policy: Policy, settings: Settings, *beside: str) -> Authority | None:
+    """Return the CA for what the policy intercepts, and for hosts `beside`; None when it can intercept nothing."""
+    hosts = [host for host in policy.intercepted if isinstance(host, str)]
+    if not hosts:
         return None
-    if settings.site:
-        hosts.append(CHECK)
     settings.ca_dir.mkdir(parents=True, exist_ok=True)
-    return ensure(settings.ca_dir, hosts, policy.study)
+    return ensure(settings.ca_dir, [*hosts, *beside], policy.study, settings.ca_days)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from shaper.onboarding.consent import text_digest
-from shaper.onboarding.site.study import Study, shown, tightest
+from shaper.onboarding.site.study import Study, tightest
 from shaper.onboarding.site.wording import Wording, languages
 from shaper.policy.model import Level, Rule
 
@@ -94,7 +94,7 @@ def _text(study: Study, t: Wording) -> ConsentText:
     ]
     slowed = slowed if slowed[1] else [say("slowed_nothing")]
     slowed.append(say("shadow") if study.shadow else say("slowed_rest"))
-    hosts = tuple(Markup("<code>{}</code>").format(shown(host)) for host in study.hosts)
+    hosts = tuple(Markup("<code>{}</code>").format(host) for host in study.opened)
     opened = [say("decrypted_text"), hosts, say("decrypted_more")] if study.opens else [say("decrypted_none")]
     sections = (
         ("who", who),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shaper.onboarding.budget import Terms
-from shaper.policy.model import Contains, Level, Mode, Policy, Rule
+from shaper.policy.model import Contains, Mode, Policy, Rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +32,14 @@ class Study:
         return tuple(dict.fromkeys(host for target in self.policy.targets.values() for host in target.hosts))
 
     @property
+    def opened(self) -> tuple[str, ...]:
+        """The hosts that are decrypted. No certificate can be confined to a `contains:` pattern alone."""
+        return tuple(host for host in self.policy.intercepted if isinstance(host, str))
+
+    @property
     def opens(self) -> bool:
         """Whether anything is decrypted, so that a certificate is needed."""
-        return any(rule.level is Level.MEDIA for rule in self.policy.rules)
+        return bool(self.opened)
 
     @property
     def shadow(self) -> bool:
@@ -54,12 +59,7 @@ class Study:
         ]
 
     def hosts_of(self, rule: Rule) -> tuple[str, ...]:
-        return tuple(shown(host) for host in self.policy.targets[rule.target].hosts)
-
-
-def shown(host: str | Contains) -> str:
-    """Return a host pattern as a person reads it."""
-    return f"*{host.contains}*" if isinstance(host, Contains) else host
+        return tuple(map(str, self.policy.targets[rule.target].hosts))
 
 
 def tightest(rule: Rule) -> float | None:

@@ -37,6 +37,15 @@ PIECES = (
     Piece("photo", "/photos/contours.png", 25869),
     Piece("video", "/video/train.mp4", 109651),
 )
+RULES = [
+    {
+        "name": "photos-and-video",
+        "target": "photos",
+        "media": ["image", "video"],
+        "arms": ["slow"],
+        "caps": [{"rate": "400 kbit/s"}],
+    }
+]
 
 
 def a_policy(**changes):
@@ -48,15 +57,7 @@ def a_policy(**changes):
             "targets": {"photos": {"hosts": [ORIGIN, "*.photos.example.org"]}},
             "never": ["bank.photos.example.org"],
             "arms": {"control": 1, "slow": 1},
-            "rules": [
-                {
-                    "name": "photos-and-video",
-                    "target": "photos",
-                    "media": ["image", "video"],
-                    "arms": ["slow"],
-                    "caps": [{"rate": "400 kbit/s"}],
-                }
-            ],
+            "rules": RULES,
             **changes,
         }
     )

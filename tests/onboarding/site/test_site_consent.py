@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from conftest import RIGHT, SECRET, Visitor, a_policy, a_study
+from conftest import ORIGIN, RIGHT, RULES, SECRET, Visitor, a_policy, a_study
 
 from shaper.onboarding.budget import DAY, Terms
 from shaper.onboarding.member import State
@@ -169,6 +169,25 @@ def test_a_study_that_opens_nothing_says_so_and_needs_no_certificate(roster):
     assert "The proxy is reached" in page
     assert "The certificate is trusted" not in page
     assert "/ca.crt" not in page
+
+
+def test_what_is_only_slowed_as_a_whole_is_not_said_to_be_decrypted():
+    targets = {
+        "photos": {"hosts": [ORIGIN, {"contains": "loose"}]},
+        "calls": {"hosts": ["calls.example.org"]},
+    }
+    whole = {
+        "name": "whole",
+        "target": "calls",
+        "level": "connection",
+        "caps": [{"scope": "connection", "rate": "1 Mbit/s"}],
+    }
+    study = a_study(policy=a_policy(targets=targets, rules=[whole, *RULES]))
+    text = consent_texts(study)["en"]
+    (decrypted,) = [section for section in text.sections if section.key == "decrypted"]
+    assert decrypted.blocks[1] == (f"<code>{ORIGIN}</code>",)
+    for host in ("calls.example.org", "*loose*"):  # the latter is more than a certificate can be confined to
+        assert host in text.plain
 
 
 def test_a_control_says_that_nothing_is_slowed():
