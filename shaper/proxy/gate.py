@@ -99,17 +99,9 @@ class GatedReader:
             self._paused = False
 
     @property
-    def at_eof(self) -> bool:
-        """Whether the peer sends no more."""
-        return self._reader._eof  # type: ignore[attr-defined, no-any-return]
-
-    def leave(self) -> bytes:
-        """Return what was read and not yet taken; whoever has the transport now reads on."""
-        buffer: bytearray = self._reader._buffer  # type: ignore[attr-defined]
-        data = bytes(buffer)
-        buffer.clear()
-        self._transport.resume_reading()
-        return data
+    def has_data(self) -> bool:
+        """Whether something was read that nobody has taken yet, be it the end."""
+        return bool(self._reader._buffer) or self._reader._eof  # type: ignore[attr-defined]
 
     def widen(self, size: int) -> None:
         """Read a part of that at once."""

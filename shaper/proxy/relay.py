@@ -23,12 +23,12 @@ from shaper.proxy.gate import GatedReader
 
 type Count = Callable[[Direction, int], None]
 
-AGAIN = 0.01
-"""Seconds until another look whether the old way is empty."""
+AGAIN = 0.001
+"""Seconds until another look whether the old way is empty; nothing is read meanwhile."""
 
 
 class Relay(TCPLayer):
-    """Opens the origin and closes both sides as TCPLayer does. `count` is told each direction's bytes at the end."""
+    """Opens the origin and closes both sides as TCPLayer does. `count` is told what went each way."""
 
     def __init__(self, context: Context, handler: ConnectionHandler, count: Count) -> None:
         super().__init__(context, ignore=True)
@@ -42,40 +42,51 @@ class Relay(TCPLayer):
 
     _handle_event = start
 
+    def relay_messages(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Relay as TCPLayer does, and count."""
+        if isinstance(event, events.DataReceived):
+            self._count(Direction.UP if event.connection is self.context.client else Direction.DOWN, len(event.data))
+        yield from super().relay_messages(event)
+
     def _leave(self) -> None:
         """Take both sockets out of the layers, once all that came before has been sent."""
         ends = self.context.client, self.context.server
         ios = [self._handler.transports.get(end) for end in ends]
+        sides = [Side(io, self._handler, self._count) for io in ios if io and _is_plain(io)]
         if (
-            self._handle_event != self.relay_messages
+            len(sides) < 2
+            or self._handle_event != self.relay_messages
             or any(end.state is not ConnectionState.OPEN for end in ends)
             or any(isinstance(each, TLSLayer) for each in self.context.layers)
             or self.context.server.via
         ):
-            return
-        sides = [Side(io, self._handler, self._count) for io in ios if io and _is_plain(io)]
-        if len(sides) < 2 or any(side.reader.at_eof for side in sides):
-            return
-        if any(side.transport.get_write_buffer_size() for side in sides):
+            for side in sides:
+                side.transport.resume_reading()
+        elif any(side.is_busy for side in sides):
+            for side in sides:
+                side.transport.pause_reading()
             asyncio.get_running_loop().call_later(AGAIN, self._leave)
-            return
-        client, server = sides
-        client.meet(server, Direction.UP)
-        server.meet(client, Direction.DOWN)
-        for side in sides:
-            side.catch_up()
+        else:
+            client, server = sides
+            client.meet(server, Direction.UP)
+            server.meet(client, Direction.DOWN)
 
 
 class Side(asyncio.Protocol):
     """One socket of a relay: what it receives goes to the other, which slows it down when it takes no more."""
 
     def __init__(self, io: ConnectionIO, handler: ConnectionHandler, count: Count) -> None:
-        self.reader = cast("GatedReader", io.reader)
+        self._reader = cast("GatedReader", io.reader)
         self.transport = cast("asyncio.Transport", cast("asyncio.StreamWriter", io.writer).transport)
         self.ended = False
         self._alive: Callable[[], None] = handler.timeout_watchdog.register_activity
         self._count = count
         self._received = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the layers still have to take what was read, or the socket what they sent."""
+        return self._reader.has_data or self.transport.get_write_buffer_size() > 0
 
     def meet(self, other: "Side", direction: Direction) -> None:
         """Send what comes from here to `other` from now on."""
@@ -85,11 +96,7 @@ class Side(asyncio.Protocol):
         with contextlib.suppress(OSError, AttributeError):  # the peer is gone, or this system knows no such option
             sock = self.transport.get_extra_info("socket")
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 0)  # 0: the system's own
-
-    def catch_up(self) -> None:
-        """Pass on what was read and not yet taken; both sides have met."""
-        if early := self.reader.leave():
-            self.data_received(early)
+        self.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Pass it on."""
