@@ -25,6 +25,10 @@ FULL = 65_536
 """Unsent bytes in a transport's buffer beyond which its peer counts as not taking any."""
 
 
+MOST = 65_535
+"""Bytes taken off a TLS object at once."""
+
+
 class Lane:
     """Towards one connection of one handler. `layers` is the context's stack, outermost first."""
 
@@ -52,7 +56,7 @@ class Lane:
 
     def write(self, data: bytes) -> None:
         """Encrypt and send. Errors are left to whoever reads the connection: they see them too."""
-        if self.writer.is_closing():
+        if not data or self.writer.is_closing():
             return
         for tls in self._tls:
             try:
@@ -65,12 +69,14 @@ class Lane:
 
 def _drain(tls: SSL.Connection) -> bytes:
     """Take all that the TLS object wants sent."""
-    parts = []
-    while True:
-        try:
-            parts.append(tls.bio_read(65_535))
-        except SSL.WantReadError:
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+    data = tls.bio_read(MOST)
+    if len(data) < MOST:  # the usual case, without the exception that says that there is no more
+        return data
+    parts = [data]
+    with contextlib.suppress(SSL.WantReadError):
+        while True:
+            parts.append(tls.bio_read(MOST))
+    return b"".join(parts)
 
 
 def keep_short(connection: Connection, handler: ConnectionHandler) -> None:
