@@ -36,7 +36,7 @@ from mitmproxy.proxy.layers.http._http2 import Http2Connection
 from mitmproxy.proxy.layers.tcp import TCPLayer
 
 from shaper.pacing.watermark import marks
-from shaper.policy.media import needs_head
+from shaper.policy.media import HEAD, Evidence, needs_head
 from shaper.policy.model import Block
 from shaper.policy.verdict import Verdict
 from shaper.proxy import server_timing
@@ -107,6 +107,7 @@ class ShapedStream(HttpStream):
         self._up: Passage | None = None
         self._latency: Bell | None = None
         self._late: list[HttpEvent] = []  # what the origin sent while added latency keeps the response back
+        self._head: bytes | None = None  # of the response's body, while its first bytes may still tell what it is
         self._early = 0  # bytes of an upload that came before its origin was there
         self._early_gate: Gate | None = None
 
@@ -221,15 +222,17 @@ class ShapedStream(HttpStream):
             server_timing.announce(self.flow.response, verdict, self._down.live)
         yield from super().start_response_stream()
         if self._down and verdict:
-            self._open(self._down, verdict)
+            self._head = b"" if self._is_unsure(self.flow.response) else None
+            if verdict.shaped or self._head is None:
+                self._open(self._down, verdict)
 
     def state_stream_response_body(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Put the body through the channel; the end of it waits until the channel is empty."""
         assert self.flow.response
         if self._down and isinstance(event, ResponseData):
-            if not self._down.live.received and self._is_unsure(self.flow.response):
-                verdict = self._judge_again(self._down, event.data)
-                if verdict.shaped and verdict.rule and verdict.rule.block:
+            if self._head is not None:
+                verdict = self._judge_again(self._down, self._head + event.data)
+                if verdict and verdict.shaped and verdict.rule and verdict.rule.block:
                     yield from self._block(event, Block.RESET)  # the headers are out: too late to refuse
                     return
             for chunk in self._transformed(event.data):
@@ -269,11 +272,17 @@ class ShapedStream(HttpStream):
         fetch_dest = self.flow.request.headers.get("sec-fetch-dest", "")
         return needs_head(response.headers.get_all("content-type"), fetch_dest)
 
-    def _judge_again(self, passage: Passage, head: bytes) -> Verdict:
-        before = passage.live.verdict
-        verdict = self._judge(passage, head)
-        if passage.channel and (before is None or before.rule is not verdict.rule):
+    def _judge_again(self, passage: Passage, head: bytes) -> Verdict | None:
+        """Judge by what is in of the body. Bytes pass unshaped until it is known; none that is held back is let go."""
+        self._head = None
+        if passage.channel and not passage.channel.is_empty:
+            return None
+        before, verdict = passage.live.verdict, self._judge(passage, head)
+        if verdict.evidence is not Evidence.SNIFFED and len(head) < HEAD:
+            self._head = head
+        if passage.channel and before and before.rule is not verdict.rule:
             passage.close()
+        if passage.channel is None and (verdict.shaped or self._head is None):
             self._open(passage, verdict)
         return verdict
 

@@ -204,6 +204,27 @@ async def test_the_first_bytes_decide_where_the_headers_do_not(exchange, records
     assert (records[0].media, records[0].evidence, records[0].reason) == ("image", "sniffed", "matched")
 
 
+async def test_first_bytes_that_come_one_by_one_decide_as_well(exchange, records):
+    book = exchange(UNSURE)
+    for byte in JPEG[:8]:
+        book.receive("origin", bytes([byte]))
+    assert book.to("client") == UNSURE + JPEG[:8]
+    book.receive("origin", JPEG[8:])
+    book.wait(0.9)
+    assert len(book.to("client")) in range(950, 1001)  # the burst and 0.9 s
+    book.wait(0.1)
+    assert len(book.to("client")) in range(92, 143)
+    assert (records[0].media, records[0].evidence, records[0].reason) == ("image", "sniffed", "matched")
+
+
+async def test_a_body_that_never_tells_what_it_is_passes_piece_by_piece(exchange, records):
+    book = exchange(UNSURE)
+    for start in range(0, 1100, 11):
+        book.receive("origin", BODY[start : start + 11])
+    assert book.to("client") == UNSURE + BODY
+    assert records[0].reason == "no-rule"
+
+
 async def test_first_bytes_that_decide_otherwise_let_the_body_pass(exchange, records):
     book = exchange(UNSURE + BODY)
     assert book.to("client") == UNSURE + BODY
