@@ -20,8 +20,9 @@ from shaper.record.transfer import Wait
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 0.02
-"""Seconds until a client that takes no bytes is looked at again."""
+PATIENCE = 0.02, 0.5
+"""Seconds until a client that takes no bytes is looked at again, at first and at most; in between a sixteenth of how
+long it has taken none already, so that thousands that never read cost next to nothing."""
 
 
 @dataclass(slots=True)
@@ -118,10 +119,7 @@ class Channel:
 
     def _release(self, now: float) -> float | None:
         if self._is_full():
-            if self._pacer.backlog:
-                self._enter(Wait.CLIENT, now)
-                return now + PATIENCE
-            return None
+            return self._wait_for_client(now) if self._pacer.backlog else None
         before = self._pacer.backlog
         release = self._due(now)
         waited = now - self._wait_since if self._wait is Wait.SHAPER else 0.0
@@ -133,6 +131,13 @@ class Channel:
             self._send(release.data)
         self._demand(self._pacer.wakes if backlog else 0.0)
         return release.wake_at
+
+    def _wait_for_client(self, now: float) -> float:
+        if self._wait is not Wait.CLIENT:
+            self._enter(Wait.CLIENT, now)
+        patience = min(max(PATIENCE[0], (now - self._wait_since) / 16), PATIENCE[1])
+        self._demand(1 / patience)
+        return now + patience
 
     def _due(self, now: float) -> Release:
         """Return what the pacer releases; all that it holds, should it fail."""

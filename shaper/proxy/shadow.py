@@ -9,6 +9,9 @@ from shaper.pacing.pacer import Pacer
 COARSE = 25.0
 """Pieces this many times larger than live ones: what counts is the end, and computing it must cost next to nothing."""
 
+STEPS = 2000
+"""In so many steps at most the rest of a transfer is computed when it ends: 2 GB would take seconds at 150 kbit/s."""
+
 _ZEROS = memoryview(bytes(2**17))
 
 
@@ -33,11 +36,12 @@ class Shadow:
     def cost(self, now: float) -> float | None:
         """Return by how many seconds the end, which is now, would have been later; None: it would never have come."""
         end = now
+        stretch = max(COARSE, self._pacer.backlog / (STEPS * (self._pacer.quantum or 1)))
         while self._wake_at is not None:
-            end = self._wake_at
-            self._run(end)
+            end = max(end, self._wake_at)
+            self._run(end, stretch)
         return None if self._pacer.backlog else end - now
 
-    def _run(self, until: float) -> None:
+    def _run(self, until: float, stretch: float = COARSE) -> None:
         while self._wake_at is not None and self._wake_at <= until:
-            self._wake_at = self._pacer.release(self._wake_at, COARSE).wake_at
+            self._wake_at = self._pacer.release(self._wake_at, stretch).wake_at

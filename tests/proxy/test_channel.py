@@ -1,6 +1,7 @@
 """A channel's law: whatever comes, whenever, and whoever stalls, the bytes that leave are the bytes that came."""
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, settings
@@ -171,7 +172,17 @@ def test_a_client_that_takes_nothing_is_looked_at_again(peer):
     one.ticker.pass_time(1)
     assert one.got == b""
     one.full = False
-    one.ticker.pass_time(0.02)
+    one.ticker.pass_time(0.1)
     assert one.got == bytes(10)
     record = one.live.finish(Outcome.COMPLETE, one.ticker.now)
-    assert record.stalled == pytest.approx(1, abs=0.03)
+    assert record.stalled == pytest.approx(1, abs=0.1)
+
+
+def test_a_client_that_takes_nothing_for_long_costs_little(peer):
+    one, looks = peer(), []
+    one.channel._is_full = lambda: looks.append(one.ticker.now) or True
+    one.channel.push(bytes(10))
+    one.ticker.pass_time(600)
+    assert len(looks) < 1300
+    assert all(later - sooner <= 0.5 + 1e-6 for sooner, later in pairwise(looks))
+    assert one.ticker.demanded == pytest.approx(2)

@@ -39,6 +39,14 @@ def test_latency_counts_and_a_freeze_never_ends():
     assert frozen.cost(1.0) is None
 
 
+def test_the_rest_of_a_huge_body_is_computed_in_few_steps(monkeypatch):
+    one, steps, release = shadow(rate=700.0), [], Pacer.release
+    monkeypatch.setattr(Pacer, "release", lambda *given: steps.append(given) or release(*given))
+    one.push(1_000_000_000, 0.0)
+    assert one.cost(0.0) == pytest.approx((1_000_000_000 - 100) / 700.0)
+    assert len(steps) < 3000
+
+
 def test_a_large_body_is_no_large_work():
     one = shadow(rate=18_750.0)
     one.push(50_000_000, 0.0)
