@@ -74,7 +74,7 @@ class Proxy:
         key: bytes = b"",
     ) -> None:
         """Prepare; raise RefusedError for an open proxy or a CA that does not fit the policy."""
-        refuse_open_proxy(settings.listen[0], require_auth=settings.require_auth)
+        refuse_open_proxy(settings.listen[0], require_auth=settings.require_auth and registry is not None)
         self.metrics = metrics or Metrics()
         self.settings = settings
         self.authority = self._authority_for(policy)
