@@ -131,6 +131,21 @@ async def test_a_slowed_stream_keeps_its_window_and_a_sibling_gets_its_own_back(
     assert both.origin.local_flow_control_window(picture) > 0
 
 
+async def test_a_window_is_wide_only_once_it_is_known_that_nothing_is_slowed(peers):
+    both = peers()
+    picture, data = both.ask(1), both.ask(3, "/data")
+    for stream in (picture, data):
+        both.origin.send_headers(stream, [(":status", "200"), ("content-type", "application/octet-stream")])
+    both.exchange()
+    windows = [both.origin.local_flow_control_window(stream) for stream in (picture, data)]
+    assert windows == [WINDOW, WINDOW]
+    both.origin.send_data(picture, b"GIF89a" + bytes(2000))
+    both.origin.send_data(data, bytes(2000))
+    both.exchange()
+    assert both.origin.local_flow_control_window(picture) < WINDOW
+    assert both.origin.local_flow_control_window(data) > 2**20
+
+
 async def test_a_reset_by_the_client_frees_its_stream_alone(peers, shaping, records):
     both = peers()
     first, second = both.ask(1), both.ask(3)
