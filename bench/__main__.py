@@ -16,9 +16,10 @@ from pathlib import Path
 from statistics import median
 
 from bench import accuracy, collateral, cost, scale
+from bench import fairness as fair
 from bench.origin import Origin
 from bench.scoreboard import Scoreboard
-from bench.subject import BURST, RATES, SLOW, addon, direct, host_of, mitmproxy, shaper, shared_cap
+from bench.subject import BURST, RATES, SLOW, addon, direct, host_of, mitmproxy, shaper
 from shaper.measure import line
 from shaper.pacing.limit import quantum
 
@@ -149,17 +150,18 @@ async def crowd(bench):
 
 
 async def fairness(bench):
-    """Ten transfers under one cap of a client"""
-    for rate in (1_500_000, 10_000_000):
-        policy = shared_cap(rate)
-        one = shaper(bench.home / f"shared{rate}", bench.origin, policy=policy)
-        for protocol, least in (("h1", 0.999), ("h2", 0.999)):
-            whole, windows, total = await scale.sharing(one, protocol, "/50m.jpg", seconds=4 if bench.quick else 10)
-            label = f"{rate / 1e6:g}M {protocol}"
-            bench.board.add("shaper", f"Jain's index, {label}", whole, "", least)
-            bench.board.add("shaper", f"  worst second, {label}", min(windows), "", 0.99)
-            bench.board.add("shaper", f"  all together, achieved/configured, {label}", total / rate, "", 0.99, 1.01)
-        one.stop()
+    """Ten transfers under one cap of a client, five over h1 and five streams of one h2 connection"""
+    one, seconds = fair.subject(bench.home / "fair", bench.origin), 4 if bench.quick else 10
+    for cap in fair.CAPS:
+        lines = await fair.together(one, cap, seconds=seconds)
+        whole, worst, total = fair.shares(lines, cap, seconds)
+        bench.board.add("shaper", f"Jain's index, {cap / 1e6:g}M", whole, "", 0.999)
+        bench.board.add("shaper", f"  in the worst second, {cap / 1e6:g}M", worst, "", 0.99)
+        bench.board.add("shaper", f"  all together, achieved/configured, {cap / 1e6:g}M", total, "", 0.99, 1.01)
+        lines = await fair.together(one, cap, seconds=4, late=3)
+        joined = fair.at_its_share(lines[-1], cap, len(fair.TEN))
+        bench.board.add("shaper", f"  a late joiner has its share after, {cap / 1e6:g}M", joined, "s", None, 0.5)
+    one.stop()
 
 
 SECTIONS = {each.__name__: each for each in (rate, shape, page, h1_origin, memory, processor, crowd, fairness)}

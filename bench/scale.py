@@ -1,7 +1,6 @@
-"""Many transfers at once: does each get its rate, do pages beside them come soon, is one cap shared fairly?"""
+"""Many transfers at once: does each get its rate, do pages beside them come soon?"""
 
 import asyncio
-from itertools import pairwise
 from time import monotonic
 
 from bench.collateral import page_times
@@ -43,26 +42,6 @@ async def many(subject, protocol, count, rate, *, seconds=10.0):
     ratios = [8 * (counter.size - had) / elapsed / rate for counter, had in zip(counters, before, strict=True)]
     await _leave(tasks, [*sessions, other])
     return ratios, times, used / elapsed
-
-
-def jain(shares):
-    """Return Jain's index of fairness: 1 when all are equal, 1/n when one has everything."""
-    return sum(shares) ** 2 / (len(shares) * sum(share**2 for share in shares)) if any(shares) else 0.0
-
-
-async def sharing(subject, protocol, path, *, count=10, seconds=10):
-    """Return the fairness of `count` transfers under one cap, over all the time and in each second, and their sum."""
-    sessions = [await subject.connect(protocol, url=subject.url()) for _ in range(count if protocol == "h1" else 1)]
-    counters, tasks = await started(sessions, count, path)
-    await asyncio.sleep(1)
-    begun, marks = monotonic(), [[counter.size for counter in counters]]
-    for second in range(seconds):
-        await asyncio.sleep(begun + second + 1 - monotonic())
-        marks.append([counter.size for counter in counters])
-    windows = [[b - a for a, b in zip(*pair, strict=True)] for pair in pairwise(marks)]
-    whole = [b - a for a, b in zip(marks[0], marks[-1], strict=True)]
-    await _leave(tasks, sessions)
-    return jain(whole), [jain(window) for window in windows], 8 * sum(whole) / seconds
 
 
 async def _leave(tasks, sessions):

@@ -83,15 +83,6 @@ def policy_text(extra=""):
     return "\n".join(lines) + "\n" + extra
 
 
-def shared_cap(rate):
-    """Return a policy under which all of one client's pictures share one cap."""
-    caps = f"[{{scope: client, rate: {rate / 1000:g} kbit/s, burst: {BURST} B}}]"
-    return (
-        "version: 1\nstudy: bench\ntargets: {local: {hosts: [localhost]}}\n"
-        f"rules: [{{name: shared, target: local, media: [image], caps: {caps}}}]\n"
-    )
-
-
 def shaper(home: Path, origin, *, policy=None, more=()):
     """Start `shaper run` under a policy of RATES."""
     home.mkdir()
