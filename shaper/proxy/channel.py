@@ -88,10 +88,12 @@ class Channel:
             self._pump(now)
         else:
             self._regulate(now)
+        self._live.held(self._pacer.backlog)
 
     def end(self) -> bool:
         """Note that no more bytes will come; tell whether the channel is empty already. If not, `on_drained` will."""
         self._ended = True
+        self._let_go(monotonic())
         return self.is_empty
 
     def close(self) -> None:
@@ -127,7 +129,7 @@ class Channel:
         self._enter(Wait.SHAPER if backlog else Wait.RECEIVING, now)
         if size := before - backlog:
             self._levels.backlog -= size
-            self._live.gave(size, backlog, now, waited)
+            self._live.gave(size, now, waited)
             self._send(release.data)
         self._demand(self._pacer.wakes if backlog else 0.0)
         return release.wake_at

@@ -46,7 +46,7 @@ class Passage:
             self.channel.push(data)
             return True
         self.live.took(len(data), now)
-        self.live.gave(len(data), 0, now, 0.0)
+        self.live.gave(len(data), now, 0.0)
         return False
 
     def defer(self, event: HttpEvent) -> layer.CommandGenerator[bool]:

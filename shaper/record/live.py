@@ -62,15 +62,18 @@ class LiveTransfer:
         self.received += size
         self.received_at = now
 
-    def gave(self, size: int, backlog: int, now: float, waited: float) -> None:
-        """Note `size` bytes passed on, leaving `backlog`, after the shaper held them for `waited` seconds (0: not).
+    def held(self, backlog: int) -> None:
+        """Note how many bytes stay behind."""
+        self.backlog_peak = max(self.backlog_peak, backlog)
+
+    def gave(self, size: int, now: float, waited: float) -> None:
+        """Note `size` bytes passed on, after the shaper held them for `waited` seconds (0: not).
 
         The rate is measured from one wait to the next, so that neither a burst nor what a bucket earned while the
         origin was slow counts: the first wait only empties the bucket.
         """
         self.first_at = now if self.first_at is None else self.first_at
         self.size += size
-        self.backlog_peak = max(self.backlog_peak, backlog + size)
         if waited and self.steady:
             self.paced_size += size
             self.paced_time += waited

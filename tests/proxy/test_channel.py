@@ -186,3 +186,26 @@ def test_a_client_that_takes_nothing_for_long_costs_little(peer):
     assert len(looks) < 1300
     assert all(later - sooner <= 0.5 + 1e-6 for sooner, later in pairwise(looks))
     assert one.ticker.demanded == pytest.approx(2)
+
+
+def test_an_origin_that_has_sent_all_it_has_is_not_held_back(peer):
+    one = peer()
+    one.channel.push(bytes(4000))
+    one.ticker.pass_time(0.25)
+    assert (one.held, one.levels.gated) == (1, 1)
+    assert not one.channel.end()
+    assert (one.held, one.levels.gated) == (0, 0)
+    one.ticker.pass_time(5)
+    assert (one.drained, one.held) == (1, 0)
+    record = one.live.finish(Outcome.COMPLETE, one.ticker.now)
+    assert record.gated == 0.25
+
+
+def test_what_passes_at_once_was_never_held(peer):
+    one = peer()
+    one.channel.push(bytes(80))
+    assert one.live.backlog_peak == 0
+    one.channel.push(bytes(1000))
+    assert one.live.backlog_peak == 980
+    one.ticker.pass_time(0.5)
+    assert one.live.backlog_peak == 980
