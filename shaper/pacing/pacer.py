@@ -2,8 +2,9 @@
 
 Bytes leave in the order in which they came, none lost and none invented. A piece leaves when every bucket of the
 chain has granted it, the narrowest asked first and each only once the one before has granted: a transfer held by its
-own cap takes nothing from a bucket it shares. Each transfer has one piece in the queue of a shared bucket, so those
-that want more than their share get equal shares and what others leave goes to them: max-min fairness.
+own cap takes nothing from a bucket it shares. Each transfer has one piece in the queue of a shared bucket, and gives
+way after each piece when several are due at once (in a window, or after a late wake). So those that want more than
+their share get equal shares and what others leave goes to them: max-min fairness.
 
 Pieces leave when wholly paid for, never before, so the line that a client sees stays on or under the ideal one.
 A transfer that was woken late, or had to wait for a wider bucket, makes up for it, as long as it is not behind by more
@@ -38,6 +39,7 @@ class Pacer:
         "_free",
         "_left",
         "_most",
+        "_name",
         "_piece",
         "_queue",
         "_stage",
@@ -56,6 +58,7 @@ class Pacer:
         start_at: float = 0.0,
     ) -> None:
         self._chain = tuple(chain)
+        self._name = object()
         self.quantum = min((quantum(bucket.rate) for bucket in chain), default=0)
         self._most = min((quantum(bucket.rate) for bucket in chain[1:]), default=0)
         self.wakes = min((bucket.rate for bucket in chain), default=0.0) / (self.quantum or 1)
@@ -85,17 +88,18 @@ class Pacer:
             self.backlog += len(data)
 
     def release(self, now: float, stretch: float = 1.0) -> Release:
-        """Give out what is due at `now`. `stretch` makes the pieces larger and fewer, for a proxy under load."""
+        """Give out what is due at `now`. `stretch` makes the pieces larger and fewer, for a proxy under load.
+
+        An instant that is past already asks for another turn, after those whose pieces are due before.
+        """
         size = 0
         while self.backlog > size:
             if not self._piece and not self._begin(self.backlog - size, now, stretch):
                 return Release(self._take(size), None)  # frozen
+            alone = True
             while self._due <= now and self._stage < len(self._chain):
-                self._due = self._chain[self._stage].reserve(self._piece, max(self._due, now - LATENESS))
-                if not self._stage:
-                    self._at = self._due
-                self._stage += 1
-            if self._due > now:
+                alone = self._reserve(now) and alone
+            if self._due > now or (size and not alone):
                 return Release(self._take(size), self._due)
             size += self._piece
             self._piece = 0
@@ -120,6 +124,16 @@ class Pacer:
         if self._left is not None:
             self._left -= self._piece
         return True
+
+    def _reserve(self, now: float) -> bool:
+        """Ask the next bucket for the piece; tell whether nobody else has asked it since we did."""
+        bucket = self._chain[self._stage]
+        self._due = bucket.reserve(self._piece, max(self._due, now - LATENESS))
+        if not self._stage:
+            self._at = self._due
+        self._stage += 1
+        before, bucket.taker = bucket.taker, self._name
+        return before is self._name
 
     def _take(self, size: int) -> bytes:
         """Take `size` bytes off the queue's head."""

@@ -1,11 +1,12 @@
 """The bucket table: which transfers share which bucket.
 
 A bucket is known by its limit and by whom it serves: nobody else for a response, else the connection, the client or
-everyone. It lives while a transfer holds it and, so that closing and reopening gives no free burst, until it is full
-again; then it is forgotten.
+everyone. It lives while a transfer holds it, or else two transfers of one client might have two buckets, and until it
+is full again, so that closing and reopening gives no free burst; then it is forgotten.
 """
 
 from collections.abc import Iterable
+from weakref import WeakValueDictionary
 
 from shaper.pacing.limit import Bucket, Limit, Scope
 
@@ -47,8 +48,10 @@ class BucketTable:
         return chain
 
     def _sweep(self, now: float) -> None:
-        """Once a minute at most, forget the buckets that are full: a fresh one would grant the same."""
+        """Once a minute at most, forget the buckets that are full and that nobody holds: fresh ones grant the same."""
         if now < self._sweep_at:
             return
         self._sweep_at = now + 60.0
+        all_of_them = WeakValueDictionary(self._buckets)
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.is_full(now)}
+        self._buckets.update(all_of_them)  # what a transfer holds is still there

@@ -13,13 +13,14 @@ class TokenBucket:
     scheduling form of the generic cell rate algorithm (ITU-T I.371, annex A).
     """
 
-    __slots__ = ("_paid_at", "burst", "rate")
+    __slots__ = ("__weakref__", "_paid_at", "burst", "rate", "taker")
 
     def __init__(self, rate: float, burst: float) -> None:
         if not rate > 0 or burst < 0:
             raise ValueError(f"a token bucket needs rate > 0 and burst >= 0, not {rate} and {burst}")
         self.rate = rate
         self.burst = burst
+        self.taker: object = None  # who reserved last, as callers say it
         self._paid_at = float("-inf")
 
     def reserve(self, size: int, at: float) -> float:

@@ -11,7 +11,7 @@ from math import floor
 class WindowBucket:
     """`rate` bytes/s granted as `rate * window` bytes at the start of every `window` seconds."""
 
-    __slots__ = ("_opens_at", "_used", "burst", "rate", "window")
+    __slots__ = ("__weakref__", "_opens_at", "_used", "burst", "rate", "taker", "window")
 
     def __init__(self, rate: float, window: float) -> None:
         if not rate > 0 or not window > 0:
@@ -19,6 +19,7 @@ class WindowBucket:
         self.rate = rate
         self.window = window
         self.burst = rate * window
+        self.taker: object = None  # who reserved last, as callers say it
         self._opens_at = float("-inf")
         self._used = 0.0
 

@@ -1,6 +1,7 @@
 """Order, law, fairness and the fine points of a transfer's pacing, all with literal time."""
 
-from itertools import pairwise
+from heapq import heapify, heappop, heappush
+from itertools import count, pairwise
 
 import pytest
 from hypothesis import given
@@ -107,19 +108,28 @@ def test_the_tightest_bucket_rules():
     assert drain(pacer)[-1][0] == pytest.approx(2.0, abs=0.1)
 
 
-def share(pacers, seconds, join=None):
-    """Run pacers with endless backlog against each other; return bytes released per pacer per second."""
+def share(pacers, seconds, join=None, stall=0.0):
+    """Run pacers with endless backlog against each other, in the order in which they are due and then asked.
+
+    Returns the bytes released per pacer per second.
+
+    With `stall` nothing runs for the first so many seconds of each second: what was due is late by then.
+    """
     got = [[0] * seconds for _ in pacers]
-    wake = {i: (join or {}).get(i, 0.0) for i in range(len(pacers))}
-    for i, pacer in enumerate(pacers):
-        pacer.push(bytes(10_000_000), wake[i])
+    alarms = [((join or {}).get(i, 0.0), i, i) for i in range(len(pacers))]
+    for at, _, i in alarms:
+        pacers[i].push(bytes(10_000_000), at)
+    heapify(alarms)
+    now, numbers = 0.0, count(len(pacers))
     while True:
-        i = min(wake, key=wake.__getitem__)
-        if wake[i] >= seconds:
+        at, _, i = heappop(alarms)
+        now = max(now, at)
+        if now >= seconds:
             return got
-        release = pacers[i].release(wake[i])
-        got[i][int(wake[i])] += len(release.data)
-        wake[i] = release.wake_at
+        now = max(now, int(now) + stall)
+        release = pacers[i].release(now)
+        got[i][int(now)] += len(release.data)
+        heappush(alarms, (release.wake_at, next(numbers), i))
 
 
 def jain(shares):
@@ -134,6 +144,21 @@ def test_ten_under_one_cap_share_it_evenly_in_every_second(rate):
     assert jain(totals) >= 0.999
     assert min(jain([row[second] for row in got]) for second in range(10)) >= 0.99
     assert sum(totals) == pytest.approx(rate * 10 + 2048, rel=0.005)
+
+
+@pytest.mark.parametrize("stall", [0.03, 0.09, 0.3])
+def test_what_a_busy_machine_delayed_is_shared_evenly_too(stall):
+    shared = TokenBucket(1_250_000.0, 2048)
+    got = share([Pacer([shared]) for _ in range(10)], 10, stall=stall)
+    assert min(jain([row[second] for row in got]) for second in range(1, 10)) >= 0.999
+
+
+@pytest.mark.parametrize("many", [2, 10])
+def test_each_window_is_shared_evenly(many):
+    shared = WindowBucket(18_750.0, 1.0)
+    got = share([Pacer([shared]) for _ in range(many)], 10)
+    assert min(jain([row[second] for row in got]) for second in range(1, 10)) >= 0.99  # the first comer has the first
+    assert sum(map(sum, got)) == pytest.approx(187_500, abs=375)
 
 
 def test_what_a_capped_transfer_leaves_goes_to_the_others():

@@ -30,9 +30,16 @@ def test_directions_and_rules_have_buckets_of_their_own():
 
 def test_a_bucket_is_forgotten_only_when_that_gives_nothing_away():
     table = BucketTable()
-    bucket = chain(table)[1]
-    bucket.reserve(1_000_000, 0.0)  # a thousand seconds' worth
-    assert chain(table, now=900.0)[1] is bucket
-    assert chain(table, now=2000.0)[1] is not bucket
-    chain(table, now=4000.0, connection="c9", client="p9")
+    chain(table)[1].reserve(1_000_000, 0.0)  # a thousand seconds' worth
+    assert chain(table, now=900.0)[1].reserve(0, 900.0) > 999.0
+    chain(table, now=2000.0, connection="c9", client="p9")
+    assert len(table) == 3
+
+
+def test_a_bucket_that_an_idle_transfer_holds_is_not_forgotten():
+    table = BucketTable()
+    quiet = chain(table)
+    assert same(chain(table, now=1000.0), quiet) == [False, True, True, True]
+    del quiet
+    chain(table, now=2000.0, connection="c9", client="p9")
     assert len(table) == 3
