@@ -1,12 +1,35 @@
 """Addresses as options take them."""
 
 import re
+import socket
 from typing import Any
 
 import click
 
+from shaper.policy.refused import RefusedError
+
 HOST = r"\[[0-9a-fA-F:.]+\]|[^][:]+"
 ROUTE = re.compile(rf"(?P<host>{HOST}):(?P<port>[0-9]{{1,5}}):(?P<address>{HOST}):(?P<to_port>[0-9]{{1,5}})")
+
+
+def written(address: tuple[str, int]) -> str:
+    """Return the address as options and URLs have it."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def settled(address: tuple[str, int]) -> tuple[str, int]:
+    """Return the address with a port that is free now, if it names none: others must be told it before it is used."""
+    host, port = address
+    if port:
+        return address
+    try:
+        with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            return host, int(probe.getsockname()[1])
+    except OSError as error:
+        raise RefusedError(
+            f"{written(address)}: cannot listen here: {error.strerror}", "name another address"
+        ) from None
 
 
 class Address(click.ParamType[tuple[str, int]]):

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from shaper.cli.address import written
+from shaper.cli.adoption import Adoption
 from shaper.cli.controlling import Controlling
 from shaper.cli.remote import TOKEN
-from shaper.cli.volunteering import Volunteering
 from shaper.onboarding.control.audit import AuditLog
 from shaper.onboarding.control.serving import serve_control
 from shaper.onboarding.worksheet import Configuration
-from shaper.proxy.server import Proxy
 
 if TYPE_CHECKING:
     from shaper.cli.running import Run
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """Where it is, and what it needs on disk: its token where `shaper ctl` looks for it, its audit log beside the CA."""
+    """Where it is, and what it needs on disk. By default its audit log lies beside the CA."""
 
     listen: tuple[str, int]
     token: Path | None
@@ -37,15 +37,16 @@ class Control:
             allowed_destinations=tuple(options["allow_destination"]),
         )
 
-    def serve(self, proxy: Proxy, run: "Run", volunteers: Volunteering | None, stack: ExitStack) -> None:
+    def serve(self, run: "Run", adoption: Adoption, stack: ExitStack) -> None:
         """Serve until the stack closes."""
+        proxy, volunteers = adoption.proxy, adoption.volunteers
         directory, authority = run.settings.ca_dir, proxy.authority
         directory.mkdir(parents=True, exist_ok=True)
         audit = AuditLog(self.audit or directory / "audit.jsonl")
         stack.callback(audit.close)
         people = run.people
         configuration = Configuration(
-            listen="{}:{}".format(*proxy.address),
+            listen=written(proxy.address),
             require_auth=run.settings.require_auth,
             volunteers=volunteers is not None,
             organisation=people.organisation if people else "",
@@ -57,7 +58,7 @@ class Control:
             allowed_destinations=self.allowed_destinations,
         )
         serving = serve_control(
-            Controlling(proxy, run.source),
+            Controlling(adoption),
             configuration,
             self.listen,
             token=self.token or TOKEN,

@@ -3,40 +3,39 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from shaper import __version__
+from shaper.cli.address import written
+from shaper.cli.adoption import Adoption
 from shaper.onboarding.control.controls import Status, Underway
 from shaper.policy.dry_run import Seen
 from shaper.policy.judge import Judge
-from shaper.policy.load import load
 from shaper.policy.model import Policy
 from shaper.policy.refused import RefusedError
 from shaper.policy.schedule import Schedule, in_force
 from shaper.proxy.clock import monotonic
-from shaper.proxy.server import Proxy
 
 PATIENCE = 10.0
 """Seconds that a caller waits for the event loop."""
 
 
 class Controlling:
-    """Implements `onboarding.control.controls.Controls`. `source` is the policy file, if there is one."""
+    """Implements `onboarding.control.controls.Controls`."""
 
-    def __init__(self, proxy: Proxy, source: Path | None) -> None:
-        self._proxy = proxy
-        self._source = source
+    def __init__(self, adoption: Adoption) -> None:
+        self._proxy = adoption.proxy
+        self._adoption = adoption
         self._loop = asyncio.get_running_loop()
         self._started = datetime.now(UTC)
-        self._running_schedule = proxy.shaping.schedule
+        self._running_schedule = self._proxy.shaping.schedule
         self._held: str | None = None
 
     def status(self) -> Status:
         """Return the proxy at a glance."""
-        shaping, host_port = self._proxy.shaping, self._proxy.address
+        shaping = self._proxy.shaping
         return Status(
             version=__version__,
-            listen="{}:{}".format(*host_port),
+            listen=written(self._proxy.address),
             started=self._started.isoformat(timespec="seconds"),
             study=shaping.policy.study,
             policy=shaping.policy.digest,
@@ -67,15 +66,11 @@ class Controlling:
 
     def apply(self, policy: Policy) -> None:
         """Put another policy in force."""
-        self._on_loop(lambda: self._proxy.swap(policy))
+        self._on_loop(lambda: self._adoption.adopt(policy))
 
     def reload(self) -> Policy:
         """Read the policy file again and put it in force."""
-        if self._source is None:
-            raise RefusedError("nothing to reload: the policy came from --limit", "apply a policy instead")
-        policy = load(self._source)
-        self.apply(policy)
-        return policy
+        return self._on_loop(self._adoption.reload)
 
     def set_phase(self, phase: str | None) -> None:
         """Hold study time at the beginning of a phase, or let it go on."""

@@ -25,6 +25,9 @@ from shaper.cli.address import Address, Route
 @click.option("--journal", type=click.Path(path_type=Path), help="Append one JSON line a response to this file.")
 @click.option("--ca-dir", type=click.Path(path_type=Path), help="Where the CA is kept; by default ~/.shaper/STUDY.")
 @click.option(
+    "--ca-days", type=click.IntRange(1, 398), default=90, show_default=True, help="How long a new CA is good for."
+)
+@click.option(
     "--connect-to", type=Route(), multiple=True, help="Connect to ADDR:PORT for HOST:PORT; may be given again."
 )
 @click.option("--origin-ca", type=click.Path(path_type=Path), help="Trust this CA, and no other, for origins.")
@@ -56,11 +59,17 @@ from shaper.cli.address import Address, Route
 @click.option(
     "--site", type=Address(), default="127.0.0.1:8081", show_default=True, help="Where the volunteers' site is."
 )
-@click.option("--public", metavar="HOST:PORT", help="How browsers reach the proxy, if not where it listens.")
+@click.option("--public", type=Address(), help="How browsers reach the proxy, if not where it listens.")
+@click.option("--public-site", metavar="URL", help="How browsers reach the site, if not where it is.")
 @click.option("--open", is_flag=True, help="Let whoever comes to the site join, without an invitation.")
 @click.option("--organisation", help="Who runs the study, as the site says it.")
 @click.option("--contact", help="How to reach them.")
 @click.option("--approval", help="Which board looked at the study, and under which number.")
+@click.option("--consent-for", default="30 d", show_default=True, help="How long a consent holds.")
+@click.option("--keep-for", default="90 d", show_default=True, help="How long volunteers' own lists are kept.")
+@click.option("--data-budget", default="2 GB", show_default=True, help="Each volunteer's share of the study a day.")
+@click.option("--session", default="4 h", show_default=True, help="The longest stretch of taking part.")
+@click.option("--rest", default="1 h", show_default=True, help="The pause after it.")
 @click.option(
     "--allow-destination",
     multiple=True,

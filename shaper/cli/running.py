@@ -17,20 +17,23 @@ import click
 from cryptography.x509 import load_pem_x509_certificates
 
 from shaper import __version__
+from shaper.cli.address import settled
+from shaper.cli.adoption import Adoption
 from shaper.cli.certified import Certified
 from shaper.cli.control import Control
-from shaper.cli.volunteering import People, Volunteering
+from shaper.cli.greeting import greeting
+from shaper.cli.people import People
+from shaper.cli.volunteering import Volunteering
 from shaper.policy.admission import Standing
 from shaper.policy.destination import Destinations
 from shaper.policy.load import PolicyError, load, quick
-from shaper.policy.model import Contains, Policy
+from shaper.policy.model import Policy
 from shaper.policy.refused import RefusedError
 from shaper.policy.schedule import Schedule
 from shaper.policy.units import parse_duration, parse_moment, parse_share
 from shaper.policy.verdict import Person
-from shaper.policy.words import effects
 from shaper.proxy.server import ConnectTo, Proxy, Settings
-from shaper.record.exposition import Exposition, serve
+from shaper.record.exposition import serve
 from shaper.record.journal import Journal
 from shaper.record.metrics import Metrics
 
@@ -61,6 +64,8 @@ class Run:
         source: Path | None = options["policy"]
         if bool(source) == bool(options["limits"]):
             raise RefusedError("--policy, --limit: one of them is needed, and not both", "name a policy file")
+        if options["volunteers"]:
+            options |= {name: settled(options[name]) for name in ("listen", "site", "control") if options[name]}
         policy = load(source) if source else quick(options["limits"])
         if options["arm"] and options["arm"] not in policy.arms:
             raise RefusedError(f'--arm: the policy has no arm "{options["arm"]}"', f"name one of {_list(policy.arms)}")
@@ -73,10 +78,11 @@ class Run:
         certified = Certified.by(options["certificate"], required=options["require_calibration"])
         certified.check(policy)
         settings = Settings(
-            listen=settled(options["listen"]) if options["volunteers"] else options["listen"],
+            listen=options["listen"],
             require_auth=options["require_auth"],
             destinations=_destinations(options),
             ca_dir=options["ca_dir"] or Path.home() / ".shaper" / policy.study,
+            ca_days=options["ca_days"],
             connect_to=tuple(ConnectTo(*route) for route in options["connect_to"]),
             origin_ca=_authorities(options["origin_ca"]),
             proxy_protocol_from=_networks(options["proxy_protocol_from"]),
@@ -93,7 +99,7 @@ class Run:
             journal_at=options["journal"],
             certified=certified,
             tolerance=tolerance,
-            people=_people(options),
+            people=People.of(options),
             control=Control.of(options) if options["control"] else None,
             drain=drain,
         )
@@ -116,13 +122,16 @@ class Run:
             try:
                 proxy = self._proxy(metrics, journal, volunteers)
                 await proxy.start()
+                adoption = Adoption(self.source, self.certified, proxy, volunteers)
                 with ExitStack() as control:
                     if self.control:
-                        self.control.serve(proxy, self, volunteers, control)
+                        self.control.serve(self, adoption, control)
                     for number in (signal.SIGTERM, signal.SIGINT):
                         loop.add_signal_handler(number, stop.set)
-                    loop.add_signal_handler(signal.SIGHUP, self._reload, proxy, journal, volunteers)
-                    self._greet(proxy, exposition, volunteers)
+                    loop.add_signal_handler(signal.SIGHUP, _reload, adoption, journal)
+                    click.echo(f"shaper {__version__}")
+                    for label, said in greeting(self, proxy, exposition.url):
+                        click.echo(f"  {label:<9} {said}")
                     await stop.wait()
                 click.echo(f"Stopping: no new connections; what is under way has {self.drain:g} s.", err=True)
                 for number in (signal.SIGTERM, signal.SIGINT):
@@ -155,98 +164,29 @@ class Run:
         if journal and not journal.close():
             log.error("%s: not every line could be written", self.journal_at)
 
-    def _reload(self, proxy: Proxy, journal: Journal | None, volunteers: Volunteering | None) -> None:
-        """Load the file again. Whatever is wrong with it, the running policy stays."""
-        if journal:
-            journal.reopen()
-        if self.source is None:
-            click.echo("Nothing to reload: the policy came from --limit.", err=True)
-            return
-        try:
-            policy = load(self.source)
-            self.certified.check(policy)
-            if volunteers:
-                volunteers.fits(policy)
-            proxy.swap(policy)
-            if volunteers:
-                volunteers.change(policy)
-        except (PolicyError, RefusedError) as error:
-            proxy.metrics.policy_refused()
-            click.echo(f"Not reloaded, the running policy stays: {error}", err=True)
-            return
-        self.policy = policy
+
+def _reload(adoption: Adoption, journal: Journal | None) -> None:
+    """Load the file again, and reopen the journal. Whatever is wrong with the file, the running policy stays."""
+    if journal:
+        journal.reopen()
+    try:
+        policy = adoption.reload()
+    except (PolicyError, RefusedError) as error:
+        click.echo(f"Not reloaded, the running policy stays: {error}", err=True)
+    else:
         click.echo(f"Reloaded: study {policy.study}, {policy.digest[:19]}", err=True)
-
-    def _greet(self, proxy: Proxy, exposition: Exposition, volunteers: Volunteering | None) -> None:
-        """Say in a few lines what this proxy does and where everything is."""
-        policy = self.policy
-        lines = [
-            ("study", f"{policy.study}, {policy.digest[:19]}, {policy.mode}"),
-            ("targeted", _list(host for target in policy.targets.values() for host in target.hosts)),
-        ]
-        for rule in policy.rules:
-            what = _list(rule.media) or "whole connections"
-            lines.append(("slowed", f"{rule.name}: {what}: {'; '.join(effects(rule)) or 'nothing: a control'}"))
-        lines += [("shadow", f"{shadow.study}: computed only, delays nothing") for shadow in self.shadows]
-        host, port = proxy.address
-        host = f"[{host}]" if ":" in host else host
-        lines += [
-            ("proxy", f"{host}:{port}; everything else is tunnelled and never decrypted"),
-            ("CA", f"{proxy.ca_pem or 'none: nothing is decrypted'}"),
-            *[
-                ("relayed", f"{host}: no CA can be confined to it: name hosts, or slow whole connections")
-                for host in policy.intercepted
-                if isinstance(host, Contains)
-            ],
-            ("metrics", exposition.url),
-            ("certified", f"by {self.certified.digest[:19]}" if self.certified.digest else "no: see shaper calibrate"),
-            *([("site", volunteers.app.extensions["shaper"].addresses.own)] if volunteers else []),
-            *([("control", "http://{}:{}".format(*self.control.listen))] if self.control else []),
-            ("journal", str(self.journal_at or "none; --journal FILE keeps one")),
-        ]
-        click.echo(f"shaper {__version__}")
-        for label, line in lines:
-            click.echo(f"  {label:<9} {line}")
-
-
-def settled(address: tuple[str, int]) -> tuple[str, int]:
-    """Return the address with a port that is free now, if it names none: others must be told it before it is used."""
-    host, port = address
-    if port:
-        return address
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return host, int(probe.getsockname()[1])
-
-
-def _people(options: Mapping[str, Any]) -> People | None:
-    if options["volunteers"] is None:
-        if options["require_auth"]:
-            raise RefusedError(
-                "--require-auth: nobody has credentials", "name the volunteers' database with --volunteers"
-            )
-        return None
-    return People(
-        database=options["volunteers"],
-        site=settled(options["site"]),
-        public=options["public"] or "",
-        organisation=options["organisation"] or "",
-        contact=options["contact"] or "",
-        approval=options["approval"] or "",
-        open_to_all=options["open"],
-    )
 
 
 def _destinations(options: Mapping[str, Any]) -> Destinations:
-    """Everything public, and what is allowed by name; never our own ports."""
-    ports = [options[name][1] for name in ("listen", "metrics", "site", "control") if options[name]]
-    return Destinations.parse(options["allow_destination"], addresses=_own_addresses(), ports=[p for p in ports if p])
+    """Everything public, and what is allowed by name; never our own ports, on whatever address of this machine."""
+    listening = [options[name] for name in ("listen", "metrics", "site", "control") if options[name]]
+    own = {address for host in (*(host for host, _ in listening), socket.gethostname()) for address in _addresses(host)}
+    return Destinations.parse(options["allow_destination"], own, [port for _, port in listening if port])
 
 
-def _own_addresses() -> set[str]:
-    """Return this machine's addresses, as its name resolves and beside loopback, which is always its own."""
+def _addresses(host: str) -> set[str]:
     try:
-        return {str(found[4][0]) for found in socket.getaddrinfo(socket.gethostname(), None)}
+        return {str(found[4][0]) for found in socket.getaddrinfo(host, None)}
     except OSError:
         return set()
 

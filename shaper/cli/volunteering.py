@@ -7,7 +7,7 @@ the policy says.
 import ssl
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +15,8 @@ import certifi
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from flask import Flask
 
+from shaper.cli.address import written
+from shaper.cli.people import People
 from shaper.lab.origin import Origin
 from shaper.lab.site import assets
 from shaper.onboarding.forgetting import Forgetting
@@ -44,19 +46,6 @@ PIECES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class People:
-    """Who asks whom: the options of a run that are about volunteers."""
-
-    database: Path
-    site: tuple[str, int]
-    public: str = ""  # how browsers reach the proxy, HOST:PORT; empty: where it listens
-    organisation: str = ""
-    contact: str = ""
-    approval: str = ""
-    open_to_all: bool = False
-
-
 class Volunteering:
     """The parts, once they are up. Close the stack after the proxy and its journal: the roster erases journals last."""
 
@@ -73,17 +62,17 @@ class Volunteering:
         self._people = people
         self.roster = self._open_roster(policy, journal, stack)
         self._study = Study(
-            policy=policy, organisation=people.organisation, contact=people.contact, approval=people.approval
+            policy=policy,
+            organisation=people.organisation,
+            contact=people.contact,
+            approval=people.approval,
+            terms=people.terms,
+            ca_days=settings.ca_days,
         )
         secret = private.ensure(people.database.with_name(f"{people.database.stem}-keys") / "site.key")
         authority = authority_for(policy, settings, CHECK)
         test = Judge(policy).listing(TEST).target != ""
-        host, port = settings.listen
-        addresses = Addresses(
-            own="http://{}:{}".format(*people.site),
-            proxy=people.public or f"{host}:{port}",
-            lab=f"https://{TEST}" if test else "",
-        )
+        addresses = Addresses(own=people.own, proxy=people.proxy, lab=f"https://{TEST}" if test else "")
         self.app = make_site(
             self.roster,
             self._study,
@@ -118,7 +107,9 @@ class Volunteering:
         change_study(self.app, self._study)
 
     def _open_roster(self, policy: Policy, journal: Path | None, stack: ExitStack) -> Roster:
-        roster = open_roster(self._people.database, policy.study, journals=[journal] if journal else [])
+        roster = open_roster(
+            self._people.database, policy.study, terms=self._people.terms, journals=[journal] if journal else []
+        )
         stack.callback(roster.close)
         return roster
 
@@ -127,7 +118,9 @@ class Volunteering:
         try:
             plain = serve(app, host, port)
         except OSError as error:
-            raise RefusedError(f"--site: {host}:{port}: {error.strerror}", "name another address") from None
+            raise RefusedError(
+                f"--site: {written(self._people.site)}: {error.strerror}", "name another address"
+            ) from None
         stack.callback(plain.close)
         secure = None
         if authority:

@@ -9,6 +9,8 @@ from http.client import HTTPConnection
 import pytest
 import pytest_asyncio
 
+from shaper.cli.adoption import Adoption
+from shaper.cli.certified import Certified
 from shaper.cli.controlling import Controlling
 from shaper.lab.origin import Origin
 from shaper.onboarding.control.audit import AuditLog
@@ -86,7 +88,12 @@ async def test_a_run_of_all_features_leaves_no_secret_behind(origin, canaries, h
     await proxy.start()
     configuration = Configuration(listen="{}:{}".format(*proxy.address), require_auth=True, volunteers=True)
     control = serve_control(
-        Controlling(proxy, None), configuration, ("127.0.0.1", 0), token=home / "token", audit=audit, roster=roster
+        Controlling(Adoption(None, Certified.by(None, required=False), proxy, None)),
+        configuration,
+        ("127.0.0.1", 0),
+        token=home / "token",
+        audit=audit,
+        roster=roster,
     )
     texts = []
 

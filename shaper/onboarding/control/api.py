@@ -32,7 +32,6 @@ from shaper.onboarding.roster import Roster
 from shaper.onboarding.worksheet import Configuration
 from shaper.policy.dry_run import dry_run
 from shaper.policy.load import loads
-from shaper.policy.model import Policy
 from shaper.policy.refused import RefusedError
 from shaper.record.cells import LEAST, cells
 
@@ -70,7 +69,7 @@ class Api:
     def apply(self, text: bytes) -> Applied:
         before = self._controls.policy()
         with self._log.of(who(), "apply", before=before.digest) as detail:
-            policy = self._fitting(loads(text, "policy"))
+            policy = loads(text, "policy")
             detail["policy"] = policy.digest
             try:
                 self._controls.apply(policy)
@@ -153,9 +152,3 @@ class Api:
 
     def _members(self) -> list[Member]:
         return self._roster.members() if self._roster else []
-
-    def _fitting(self, policy: Policy) -> Policy:
-        study = self._controls.policy().study
-        if self._roster and policy.study != study:
-            raise ConflictError(f'the volunteers take part in the study "{study}", not in "{policy.study}"')
-        return policy

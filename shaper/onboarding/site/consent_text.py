@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from shaper.onboarding.budget import DAY
 from shaper.onboarding.consent import text_digest
 from shaper.onboarding.site.study import Study, tightest
 from shaper.onboarding.site.wording import Wording, languages
@@ -75,9 +76,9 @@ def _text(study: Study, t: Wording) -> ConsentText:
         "organisation": study.organisation,
         "contact": study.contact,
         "title": study.titled(t.code),
-        "days": t.number(round(study.terms.keep / 86400)),
-        "consent_days": t.number(round(study.terms.consent / 86400)),
-        "ca_days": study.ca_days,
+        "keep": t.lasting(study.terms.keep),
+        "consent": t.lasting(study.terms.consent),
+        "ca": t.lasting(study.ca_days * DAY),
     }
 
     def say(key: str) -> Markup:
@@ -94,6 +95,10 @@ def _text(study: Study, t: Wording) -> ConsentText:
     ]
     slowed = slowed if slowed[1] else [say("slowed_nothing")]
     slowed.append(say("shadow") if study.shadow else say("slowed_rest"))
+    session, rest, budget = t.lasting(study.terms.session), t.lasting(study.terms.rest), study.terms.bytes_a_day
+    slowed.append(t("consent.session", session=session, rest=rest))
+    if budget is not None:
+        slowed.append(t("consent.budget", budget=t.size(budget)))
     hosts = tuple(Markup("<code>{}</code>").format(host) for host in study.opened)
     opened = [say("decrypted_text"), hosts, say("decrypted_more")] if study.opens else [say("decrypted_none")]
     sections = (

@@ -55,11 +55,6 @@ def test_a_policy_that_the_proxy_cannot_take_is_a_conflict(ask, lab):
     assert (answer.status_code, answer.json["detail"]) == (409, "CA: does not cover the target x; start anew")
 
 
-def test_volunteers_of_one_study_are_not_put_under_another(ask, lab):
-    answer = ask("PUT", "/v1/policy", data=VIDEO.replace("study: study", "study: other"), content_type=YAML)
-    assert (answer.status_code, lab.current.study) == (409, "study")
-
-
 def test_a_dry_run_tells_what_would_change_and_changes_nothing(ask, lab):
     lab.picture()
     lab.picture()
@@ -157,8 +152,6 @@ def test_without_volunteers_there_are_none(lab, log):
     client = make_control(lab, CONFIGURATION, TOKEN, log).test_client()
     headers = {"Authorization": f"Bearer {TOKEN}", "Host": "127.0.0.1"}
     assert client.get("/v1/volunteers", headers=headers).json == {"volunteers": []}
-    other = VIDEO.replace("study: study", "study: other")
-    assert client.put("/v1/policy", data=other, content_type=YAML, headers=headers).status_code == 200
 
 
 def test_the_document_names_every_operation_and_no_other_route_is_served(ask, app):
