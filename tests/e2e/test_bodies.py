@@ -28,7 +28,7 @@ KINDS = {
     "one range": (f"/bytes?size={2 * SIZE}&type=video/mp4", [("range", f"bytes=999-{SIZE + 998}")]),
     "two ranges": (f"/bytes?size={2 * SIZE}&type=video/mp4", [("range", f"bytes=0-9999,20000-{SIZE + 9999}")]),
     "gzip": (f"{IMAGE}&encoding=gzip", ()),
-    "told by its bytes": ("/photos/dawn.jpg?type=application/octet-stream", ()),
+    "told by its bytes": ("/photos/contours.png?type=application/octet-stream", ()),
 }
 
 
@@ -55,7 +55,7 @@ async def test_every_framing_carries_the_same_bytes_slowly(lab, client, origin, 
     records = lab.records[already:]
     assert {(r.reason, r.rule, r.outcome) for r in records} == {("matched", "slow", "complete")}
     assert sorted(r.size for r in records) == sorted(got.size for _, got in results)
-    assert all(0.5 < r.rate_ratio < 1.2 for r in records)
+    assert all(0.3 < r.rate_ratio < 1.5 for r in records)  # short transfers, and a machine that may be busy
     agreed = {"h2": "h2", "h1": "h1", "both": client}[origin]
     assert {(r.client_protocol, r.origin_protocol) for r in records} == {(client, agreed)}
 

@@ -107,10 +107,14 @@ async def lab(home, nginx_port, hypercorn_port):
 @pytest.mark.parametrize("client", ["h1", "h2"])
 async def test_what_nginx_serves_arrives_slowed_and_whole(lab, nginx_port, needs, client):
     nginx_port or needs("nginx", "apt-get install nginx-light")
-    photo, page, film = ((ASSETS / name).read_bytes() for name in ("photos/dawn.jpg", "index.html", "video/train.mp4"))
+    photo, page, film = (
+        (ASSETS / name).read_bytes() for name in ("photos/contours.png", "index.html", "video/train.mp4")
+    )
     already = len(lab.records)
     async with await lab.connect(client, "nginx") as session:
-        got_photo, got_page = await asyncio.gather(session.request("/photos/dawn.jpg"), session.request("/index.html"))
+        got_photo, got_page = await asyncio.gather(
+            session.request("/photos/contours.png"), session.request("/index.html")
+        )
         part = await session.request("/video/train.mp4", headers=[("range", "bytes=1000-20999")])
         drawing = await session.request("/photos/leaves.svg", headers=[("accept-encoding", "gzip")])
     assert got_photo.sha256 == sha256(photo).hexdigest()

@@ -11,7 +11,7 @@ from tests.e2e.conftest import policy, until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BOUND = 512 * 1024
-ORIGIN = 160 * 1024  # what an origin counts as sent and has in its own buffers still
+KERNEL = 640 * 1024  # an origin's own buffers, and what the proxy's kernel takes, which grows on a busy machine
 VIDEO = "/bytes?size=50000000&type=video/mp4"
 PAIRS = [(client, origin) for client in ("h1", "h2") for origin in ("h1", "h2")]
 
@@ -37,7 +37,7 @@ async def read_ahead(lab, appetite, seconds):
 async def test_slowed_clients_hold_the_origins_back(lab):
     already = len(lab.records)
     ahead = await read_ahead(lab, EAGER, 1.0)
-    assert max(ahead.values()) < BOUND + ORIGIN, ahead
+    assert max(ahead.values()) < BOUND + KERNEL, ahead
     assert max(record.backlog_peak for record in lab.records[already:]) < BOUND
 
 
@@ -45,7 +45,7 @@ async def test_stalled_clients_hold_the_origins_back(lab):
     already = len(lab.records)
     with lab.using(policy("2 Mbit/s")):
         ahead = await read_ahead(lab, Appetite(stall_after=1), 2.5)
-    assert max(ahead.values()) < BOUND + ORIGIN, ahead
+    assert max(ahead.values()) < BOUND + KERNEL, ahead
     assert max(record.backlog_peak for record in lab.records[already:]) < BOUND
     assert min(record.stalled for record in lab.records[already:]) > 0.2
 
@@ -58,6 +58,6 @@ async def test_added_latency_holds_the_origin_back(lab, origin):
             task = asyncio.create_task(session.request(f"{VIDEO}&late=yes"))
             assert await until(lambda: any(live.verdict.shaped for live in lab.proxy.shaping.live))
             await asyncio.sleep(0.5)
-            assert 0 < lab.origins[origin].exchange(late="yes").sent < BOUND + ORIGIN
+            assert 0 < lab.origins[origin].exchange(late="yes").sent < BOUND + KERNEL
         await task
     assert await lab.settled()

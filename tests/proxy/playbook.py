@@ -67,6 +67,7 @@ class Writer(asyncio.StreamWriter):
     get_extra_info = lambda self, name: None  # noqa: E731
     get_protocol = lambda self: None  # noqa: E731
     set_protocol = lambda self, protocol: None  # noqa: E731
+    set_write_buffer_limits = lambda self, high: None  # noqa: E731
     write = lambda self, data: self.say(data)  # noqa: E731
 
     def pause_reading(self):
@@ -157,7 +158,7 @@ class Playbook:
                     self._bells.append(command)
         for reply in replies:
             self.feed(reply)
-        return self._ring()
+        return self.wait(0)
 
     def _ring(self):
         for bell in [bell for bell in self._bells if bell._rung.is_set()]:

@@ -3,6 +3,7 @@
 import pytest
 from mitmproxy.connection import ConnectionState
 
+from shaper.pacing.watermark import marks
 from tests.proxy.conftest import policy
 
 IMAGE = b"HTTP/1.1 200 OK\r\ncontent-type: image/jpeg\r\n"
@@ -94,14 +95,15 @@ async def test_a_client_may_leave_after_its_origin_died(exchange, records):
 
 
 async def test_a_full_backlog_holds_the_origin_and_an_empty_one_lets_it_go(exchange, shaping):
-    book = exchange(IMAGE + b"content-length: 99999\r\n\r\n" + bytes(32_769))
+    mark = marks(1000)
+    book = exchange(IMAGE + b"content-length: 99999\r\n\r\n" + bytes(100 + mark.high))
     assert not book.is_held("origin")
-    book.receive("origin", bytes(200))
+    book.receive("origin", bytes(1))
     assert book.is_held("origin")
     assert shaping.levels.gated == 1
-    book.wait(16.4)
+    book.wait((mark.high - mark.low) / 1000 - 0.1)
     assert book.is_held("origin")
-    book.wait(0.1)  # half of the mark is left
+    book.wait(0.2)
     assert not book.is_held("origin")
     assert shaping.levels.gated == 0
 

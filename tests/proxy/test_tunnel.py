@@ -125,5 +125,5 @@ async def test_a_full_backlog_holds_its_sender(tunnel, shaping):
     book.receive("client", bytes(33_000))
     book.receive("origin", bytes(100))
     assert (book.is_held("client"), book.is_held("origin")) == (True, False)
-    book.wait(17)
+    book.wait(33)
     assert not book.is_held("client")

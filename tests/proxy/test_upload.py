@@ -78,5 +78,5 @@ async def test_an_origin_may_answer_before_the_upload_is_through(upload, shaping
 async def test_a_large_upload_holds_the_client(upload, shaping):
     book = upload(POST + b"content-length: 99999\r\n\r\n" + bytes(33_000), **BOTH)
     assert book.is_held("client")
-    book.wait(17)
+    book.wait(33)
     assert not book.is_held("client")
