@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -69,12 +69,9 @@ class Run:
         policy = load(source) if source else quick(options["limits"])
         if options["arm"] and options["arm"] not in policy.arms:
             raise RefusedError(f'--arm: the policy has no arm "{options["arm"]}"', f"name one of {_list(policy.arms)}")
-        try:
-            start = parse_moment(options["at"]) if options["at"] else None
-            drain = parse_duration(options["drain"])
-            tolerance = parse_share(options["self_check"]) if options["self_check"] else None
-        except RefusedError as error:
-            raise RefusedError(f"--at, --drain, --self-check: {error.problem}", error.remedy) from None
+        start = _parsed("--at", parse_moment, options["at"])
+        if options["speed"] and not start:
+            raise RefusedError("--speed: there is no time that could move on", "name one with --at")
         certified = Certified.by(options["certificate"], required=options["require_calibration"])
         certified.check(policy)
         settings = Settings(
@@ -98,10 +95,10 @@ class Run:
             metrics_at=options["metrics"],
             journal_at=options["journal"],
             certified=certified,
-            tolerance=tolerance,
+            tolerance=_parsed("--self-check", parse_share, options["self_check"]),
             people=People.of(options),
             control=Control.of(options) if options["control"] else None,
-            drain=drain,
+            drain=_parsed("--drain", parse_duration, options["drain"]) or 0.0,
         )
 
     async def serve(self) -> None:
@@ -189,6 +186,14 @@ def _addresses(host: str) -> set[str]:
         return {str(found[4][0]) for found in socket.getaddrinfo(host, None)}
     except OSError:
         return set()
+
+
+def _parsed[T](option: str, parse: Callable[[object], T], text: str | None) -> T | None:
+    """Return what an option says, if it is given, or refuse it by its name."""
+    try:
+        return parse(text) if text else None
+    except RefusedError as error:
+        raise RefusedError(f"{option}: {error.problem}", error.remedy) from None
 
 
 def _authorities(path: Path | None) -> Path | None:

@@ -62,6 +62,15 @@ class Authority:
 
 def ensure(ca_dir: Path, hosts: Sequence[Pattern], study: str, days: int = 90) -> Authority:
     """Load the CA in `ca_dir`, or make it. Refuses, in one line, one that is exposed, expired or another study's."""
+    try:
+        ca_dir.mkdir(parents=True, exist_ok=True)
+        return _ensure(ca_dir, hosts, study, days)
+    except OSError as error:
+        problem = f"{error.filename or ca_dir}: CA: {error.strerror}"
+        raise RefusedError(problem, "name another directory with --ca-dir") from None
+
+
+def _ensure(ca_dir: Path, hosts: Sequence[Pattern], study: str, days: int) -> Authority:
     pem, key_file = ca_dir / "shaper-ca.pem", ca_dir / "shaper-ca-key.pem"
     needed = _names(hosts)
     if not pem.exists() and not key_file.exists():

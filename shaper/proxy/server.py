@@ -183,5 +183,4 @@ def authority_for(policy: Policy, settings: Settings, *beside: str) -> Authority
     hosts = [host for host in policy.intercepted if isinstance(host, str)]
     if not hosts:
         return None
-    settings.ca_dir.mkdir(parents=True, exist_ok=True)
     return ensure(settings.ca_dir, [*hosts, *beside], policy.study, settings.ca_days)

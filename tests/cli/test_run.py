@@ -77,8 +77,13 @@ def test_an_unknown_arm_names_the_known_ones(run):
     assert '"fast"; name one of slow' in run(arm="fast")
 
 
-def test_a_moment_that_is_none_is_refused(run):
-    assert "--at" in run(at="yesterday")
+@pytest.mark.parametrize("option", ["at", "drain", "self_check"])
+def test_a_quantity_that_is_none_is_refused_by_its_option(run, option):
+    assert f'Error: --{option.replace("_", "-")}: "10" is not a ' in run(**{option: "10"})
+
+
+def test_a_speed_needs_a_time(run):
+    assert "--speed: there is no time that could move on" in run(speed=60)
 
 
 @pytest.mark.parametrize("address", ["8080", "127.0.0.1:http", "127.0.0.1:99999", ":8080", "127.0.0.1:-1"])
@@ -111,6 +116,11 @@ def test_an_origin_ca_that_is_none_is_refused(run, tmp_path, text):
 @pytest.mark.parametrize("route", ["a:1:b", "a:1:b:x", "a:1:b:2:3", "a:1:::1:2", "a::b:2", "a:1:b:99999"])
 def test_what_is_no_route_is_refused(run, route):
     assert f'"{route}" is not a route; write HOST:PORT:ADDR:PORT' in run(connect_to=route)
+
+
+@pytest.mark.parametrize("place", ["/dev/null", "/dev/null/ca"])
+def test_a_ca_directory_that_cannot_be_had_is_refused(run, place):
+    assert f"{place}: CA: " in run(ca_dir=place)
 
 
 def test_a_ca_of_another_study_is_refused(run, policy):
