@@ -25,7 +25,7 @@ from shaper.policy.model import Policy
 from shaper.policy.refused import RefusedError
 from shaper.policy.schedule import Schedule, in_force
 from shaper.policy.verdict import Reason
-from shaper.proxy import gate, proxy_protocol, trailers
+from shaper.proxy import discretion, gate, proxy_protocol, trailers
 from shaper.proxy.admitting import Admitting
 from shaper.proxy.authenticating import Authenticating
 from shaper.proxy.authority import Authority, ensure
@@ -113,6 +113,7 @@ class Proxy:
 
     async def start(self) -> None:
         """Listen. Raises RefusedError when the address cannot be had."""
+        discretion.install()
         gate.install()
         trailers.install()
         logging.getLogger(proxyserver.__name__).setLevel(logging.CRITICAL)  # we say ourselves why we cannot listen
