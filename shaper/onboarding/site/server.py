@@ -20,8 +20,7 @@ from tornado.wsgi import WSGIContainer
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-for _name in ("tornado.access", "tornado.general"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
+logging.getLogger("tornado").setLevel(logging.CRITICAL)
 
 WORKERS = 8
 IDLE = 60.0  # seconds a silent connection is kept
