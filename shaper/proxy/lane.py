@@ -54,6 +54,10 @@ class Lane:
         """Whether the peer has stopped taking bytes."""
         return self.writer.transport.get_write_buffer_size() > FULL
 
+    def spare_others(self) -> None:
+        """Have mitmproxy not wait for this peer. While it waits, it reads from none of the client's connections."""
+        self.writer.transport.set_write_buffer_limits(high=2**24)  # out of reach: the channel itself waits at FULL
+
     def write(self, data: bytes) -> None:
         """Encrypt and send. Errors are left to whoever reads the connection: they see them too."""
         if not data or self.writer.is_closing():

@@ -315,7 +315,9 @@ class ShapedStream(HttpStream):
         if lane is None:
             shaping.metrics.fallback(Fallback.PACING)
             return
-        if not up:
+        if up:
+            lane.spare_others()
+        else:
             passage.settle = shaping.policed(verdict, lane.writer)
         gate = self._gate(source)
         rate = min((limit.rate for limit in verdict.limits), default=None) if verdict.shaped else None

@@ -31,6 +31,7 @@ targets: {media: {hosts: ["*.media.test"]}}
 rules:
   - {name: slow, target: media, media: [image, video], caps: [{rate: 400 kbit/s, burst: 2 KiB}]}
 """
+BYSTANDER = "both2.media.test"
 PAGE = "/bytes?size=20000&type=text/html"
 MUCH = 32 * 2**20
 
@@ -114,6 +115,12 @@ class Lab:
         url = f"{scheme}://{host}"
         return await connect(url, proxy=self.proxy.address, protocol=protocol, ca=self.proxy.ca_pem, **options)
 
+    @property
+    def latest(self):
+        """Who asked for something last, but for the bystander."""
+        others = [v for v in self.proxy.admitting.visitors.values() if v.client.sni != BYSTANDER]
+        return max(others, key=lambda visitor: visitor.quiet_since)
+
     def hang_up(self) -> None:
         """Have the proxy end all connections, as it does with those that have been quiet for too long."""
         for visitor in self.proxy.admitting.visitors.values():
@@ -159,9 +166,9 @@ async def whole_lab(tmp_path_factory):
     home = tmp_path_factory.mktemp("robust")
     rough, domains = Rough(), ("media.test", "other.test")
     await rough.start(server_context([f"rough.{domain}" for domain in domains], ["h2", "http/1.1"], home))
-    with Origin([f"both.{domain}" for domain in domains]) as origin:
+    with Origin([f"{label}.{domain}" for label in ("both", "both2") for domain in domains]) as origin:
         (home / "origins.pem").write_bytes(origin.ca_pem.read_bytes() + (home / "ca.pem").read_bytes())
-        ports = {"both": (origin.plain_port, origin.port), "rough": rough.ports}
+        ports = dict.fromkeys(("both", "both2"), (origin.plain_port, origin.port)) | {"rough": rough.ports}
         routes = [
             ConnectTo(f"{label}.{domain}", port, "127.0.0.1", to_port)
             for label, to_ports in ports.items()
@@ -200,7 +207,7 @@ async def bystander(lab):
     pages = []
 
     async def read() -> None:
-        async with await lab.connect("h2") as session:
+        async with await lab.connect("h2", BYSTANDER) as session:
             while True:
                 pages.append(await session.request(PAGE, timeout=10))
                 await asyncio.sleep(0.01)
