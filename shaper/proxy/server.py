@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -23,7 +22,7 @@ from shaper.policy.exposure import refuse_open_proxy
 from shaper.policy.judge import Judge
 from shaper.policy.model import Policy
 from shaper.policy.refused import RefusedError
-from shaper.policy.schedule import Schedule, in_force
+from shaper.policy.schedule import Schedule
 from shaper.policy.verdict import Reason
 from shaper.proxy import discretion, gate, proxy_protocol, trailers
 from shaper.proxy.admitting import Admitting
@@ -86,19 +85,11 @@ class Proxy:
         self.admitting.congestion = settings.congestion
         self.shaping.shadows = [Judge(shadow, key) for shadow in shadows]
         self.metrics.policy_loaded(policy, shadows)
-        self.metrics.before_scrape(self._tell_state)
+        self.metrics.before_scrape(self.shaping.tell_state)
         self._registry = registry
         self._master: Master | None = None
         self._running: asyncio.Task[None] | None = None
         self._server = proxyserver.Proxyserver()
-
-    def _tell_state(self) -> None:
-        """Bring the metrics' gauges up to date. Runs in the scraper's thread: reads, and copies what can change."""
-        shaping, metrics = self.shaping, self.metrics
-        metrics.pacing(backlog=shaping.levels.backlog, gated=shaping.levels.gated, quantum=shaping.quantum)
-        verdicts = [transfer.verdict for transfer in list(shaping.live)]
-        metrics.under_way(Counter((verdict.media, verdict.shaped) for verdict in verdicts if verdict))
-        metrics.phase(in_force(shaping.policy.phases, shaping.now()))
 
     @property
     def address(self) -> tuple[str, int]:

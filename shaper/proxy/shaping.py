@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +16,7 @@ from shaper.policy.admission import Admitted, Standing, admit
 from shaper.policy.dry_run import Recent
 from shaper.policy.judge import Judge
 from shaper.policy.model import Latency, Policy
-from shaper.policy.schedule import Schedule
+from shaper.policy.schedule import Schedule, in_force
 from shaper.policy.verdict import Facts, Reason, Verdict
 from shaper.proxy.channel import Levels
 from shaper.proxy.clock import monotonic, wall
@@ -220,6 +221,13 @@ class Shaping:
             except Exception:
                 logger.exception("A record was lost.")
                 self.metrics.fallback(Fallback.RECORD)
+
+    def tell_state(self) -> None:
+        """Bring the metrics' gauges up to date. Runs in the scraper's thread: reads, and copies what can change."""
+        self.metrics.pacing(backlog=self.levels.backlog, gated=self.levels.gated, quantum=self.quantum)
+        verdicts = [transfer.verdict for transfer in list(self.live)]
+        self.metrics.under_way(Counter((verdict.media, verdict.shaped) for verdict in verdicts if verdict))
+        self.metrics.phase(in_force(self.policy.phases, self.now()))
 
     def close(self) -> None:
         """Stop the timer."""

@@ -1,4 +1,4 @@
-"""Which of the proxy's bounds was reached. A closed list: it labels metrics. docs/robustness.md says how large each is."""
+"""Which of the proxy's bounds was reached: a closed list, which labels metrics. docs/robustness.md has their sizes."""
 
 from enum import StrEnum
 

@@ -53,7 +53,7 @@ def serve(metrics: Metrics, host: str, port: int) -> Exposition:
         reason = getattr(error, "strerror", None) or error
         raise RefusedError(
             f"{host}:{port}: metrics cannot be served here: {reason}",
-            "name another address with --metrics HOST:PORT, or stop what listens there",
+            "name another HOST:PORT, or stop what listens there",
         ) from None
     sys.setswitchinterval(min(sys.getswitchinterval(), SLICE))
     server.set_app(_app(make_wsgi_app(metrics.registry)))

@@ -75,7 +75,7 @@ class Journal:
             self._file: int | None = _open(path)
         except OSError as error:
             raise RefusedError(
-                f"{path}: the journal cannot be written: {error.strerror}", "name another file with --journal"
+                f"{path}: the journal cannot be written: {error.strerror}", "name another file"
             ) from None
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()

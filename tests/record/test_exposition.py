@@ -83,7 +83,7 @@ def test_a_taken_port_is_refused_in_one_line_with_a_remedy(server):
         serve(Metrics(), host, port)
     assert str(refused.value) == (
         f"{host}:{port}: metrics cannot be served here: Address already in use; "
-        "name another address with --metrics HOST:PORT, or stop what listens there"
+        "name another HOST:PORT, or stop what listens there"
     )
 
 

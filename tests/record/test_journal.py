@@ -259,7 +259,7 @@ def test_a_value_of_the_wrong_type_is_refused_by_name(path, make_record):
 
 def test_a_file_of_something_else_is_never_appended_to(path):
     path.write_text("# dear diary\n")
-    with pytest.raises(RefusedError, match="it exists and is not a journal; name another file with --journal"):
+    with pytest.raises(RefusedError, match="it exists and is not a journal; name another file"):
         Journal(path, Metrics())
     assert path.read_text() == "# dear diary\n"
 
