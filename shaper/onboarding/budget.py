@@ -15,7 +15,7 @@ class Terms:
     bytes_a_day: int | None = 2 * 10**9  # recorded a UTC day; beyond it traffic is left alone
     session: float = 4 * HOUR  # longest stretch of taking part ...
     rest: float = HOUR  # ... and the pause after it; a silence as long ends a stretch, too
-    entries: int = 1000  # newest entries kept a person and kind
+    entries: int = 1000  # newest entries kept a person
 
 
 @dataclass(slots=True)

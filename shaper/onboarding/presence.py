@@ -13,7 +13,7 @@ from shaper.onboarding.budget import DAY, Session, Terms
 from shaper.onboarding.consent import Consent
 from shaper.onboarding.credentials import Credential
 from shaper.onboarding.member import State, state_of
-from shaper.onboarding.store import Entry, Kind, Volunteer
+from shaper.onboarding.store import Entry, Volunteer
 from shaper.policy.admission import Standing
 from shaper.policy.verdict import Person
 from shaper.record.transfer import TransferRecord
@@ -52,7 +52,6 @@ class Presence:
     def __init__(self, key: bytes, terms: Terms, texts: Collection[str], now: Callable[[], float]) -> None:
         self.terms = terms
         self.texts = frozenset(texts)
-        self.refused = 0  # wrong credentials shown to the proxy or the site
         self.dropped = 0  # records that found the backlog full
         self._key, self._now = key, now
         self._people: dict[str, Known] = {}  # by pseudonym
@@ -65,10 +64,8 @@ class Presence:
         self._entries: deque[Entry] = deque()  # for the disk
 
     def authenticate(self, username: str, password: str) -> str | None:
-        """Return the pseudonym of whoever holds these credentials, or None, counted."""
-        client = self._holders.get(Credential(username, password).digest(self._key))
-        self.refused += client is None
-        return client
+        """Return the pseudonym of whoever holds these credentials, or None."""
+        return self._holders.get(Credential(username, password).digest(self._key))
 
     def standing(self, client: str) -> Standing:
         """Return how to treat a client. Strangers and people without consent are left alone."""
@@ -101,7 +98,7 @@ class Presence:
         if found.volunteer.arm is None and record.arm and record.arm != self._rehearsed.get(client, ("",))[0]:
             self._drawn.setdefault(client, record.arm)
         body = json.dumps({name: getattr(record, name) for name in SHOWN}, separators=(",", ":"))
-        self._entries.append(Entry(found.volunteer.id, Kind.TRANSFER, now, record.size, body))
+        self._entries.append(Entry(found.volunteer.id, now, record.size, body))
 
     def census(self) -> Census:
         """Count people for the metrics."""

@@ -9,7 +9,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
 from itertools import islice, product
 from pathlib import Path
@@ -20,7 +20,7 @@ from shaper.onboarding.credentials import Credential
 from shaper.onboarding.member import Member
 from shaper.onboarding.presence import Known, Presence
 from shaper.onboarding.pseudonym import Pseudonyms
-from shaper.onboarding.store import Entry, Kind, SqliteStore, Store, Volunteer
+from shaper.onboarding.store import SqliteStore, Store, Volunteer
 from shaper.onboarding.writer import Writer
 from shaper.policy.refused import RefusedError
 from shaper.record import private
@@ -68,7 +68,7 @@ class Roster(Presence):
         return self._pseudonyms.of(volunteer.id), credential
 
     def sign_in(self, token: str) -> str | None:
-        """Return the pseudonym of whoever holds this invitation's token, or None, counted."""
+        """Return the pseudonym of whoever holds this invitation's token, or None."""
         credential = Credential.parse(token) or Credential("", "")
         return self.authenticate(credential.username, credential.password)
 
@@ -147,19 +147,13 @@ class Roster(Presence):
 
         self._writer.do(forget)
 
-    def keep_result(self, pseudonym: str, result: Mapping[str, object]) -> None:
-        """Add a test page's result to the person's own list."""
-        body = json.dumps(result, separators=(",", ":"))
-        entry = Entry(self._person(pseudonym).volunteer.id, Kind.RESULT, self._now(), 0, body)
-        self._writer.do(lambda: self._store.add([entry], self.terms.entries))
-
-    def entries(self, pseudonym: str, kind: Kind = Kind.TRANSFER, limit: int = 100) -> list[dict[str, object]]:
+    def entries(self, pseudonym: str, limit: int = 100) -> list[dict[str, object]]:
         """Return the newest of a person's list, newest first."""
         id_ = self._person(pseudonym).volunteer.id
 
         def read() -> list[dict[str, object]]:
             self._flush()
-            return [json.loads(entry.body) for entry in self._store.entries(id_, kind, limit)]
+            return [json.loads(entry.body) for entry in self._store.entries(id_, limit)]
 
         return self._writer.do(read)
 
@@ -169,8 +163,7 @@ class Roster(Presence):
         return {
             "volunteer": asdict(self.member(pseudonym)),
             "consents": [asdict(consent) for consent in self._writer.do(lambda: self._store.consents(id_))],
-            "transfers": self.entries(pseudonym, Kind.TRANSFER, self.terms.entries),
-            "results": self.entries(pseudonym, Kind.RESULT, self.terms.entries),
+            "transfers": self.entries(pseudonym, self.terms.entries),
         }
 
     def close(self) -> None:

@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -29,19 +28,11 @@ class Volunteer:
     paused_until: float = 0.0
 
 
-class Kind(StrEnum):
-    """What an entry in a person's own list is."""
-
-    TRANSFER = "transfer"
-    RESULT = "result"  # of the test page
-
-
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One line of a person's own list: JSON that they may see, download and delete."""
 
     volunteer: str
-    kind: Kind
     time: float
     size: int  # bytes that count against the budget
     body: str
@@ -66,9 +57,9 @@ class Store(Protocol):
         """Return all consents of a person, oldest first."""
 
     def add(self, entries: Iterable[Entry], keep: int) -> None:
-        """Append entries, keeping the newest `keep` a person and kind. Entries of unknown people are dropped."""
+        """Append entries, keeping the newest `keep` a person. Entries of unknown people are dropped."""
 
-    def entries(self, id_: str, kind: Kind, limit: int) -> Sequence[Entry]:
+    def entries(self, id_: str, limit: int) -> Sequence[Entry]:
         """Return a person's newest entries, newest first."""
 
     def used(self, time: float) -> dict[str, int]:
@@ -95,11 +86,11 @@ CREATE TABLE IF NOT EXISTS consent (
     PRIMARY KEY (volunteer, given)) STRICT;
 CREATE TABLE IF NOT EXISTS entry (
     volunteer TEXT NOT NULL REFERENCES volunteer ON DELETE CASCADE,
-    kind TEXT NOT NULL, time REAL NOT NULL, size INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+    time REAL NOT NULL, size INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS usage (
     volunteer TEXT NOT NULL REFERENCES volunteer ON DELETE CASCADE,
     day TEXT NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (volunteer, day)) STRICT;
-CREATE INDEX IF NOT EXISTS entry_of ON entry (volunteer, kind, time);
+CREATE INDEX IF NOT EXISTS entry_of ON entry (volunteer, time);
 """
 
 
@@ -157,11 +148,11 @@ class SqliteStore:
         entries = list(entries)
         with self._transaction():
             self._append(entries)
-            self._trim({(entry.volunteer, entry.kind) for entry in entries}, keep)
+            self._trim({entry.volunteer for entry in entries}, keep)
 
     def _append(self, entries: Sequence[Entry]) -> None:
         self._db.executemany(
-            "INSERT INTO entry SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT * FROM volunteer WHERE id = ?1)",
+            "INSERT INTO entry SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT * FROM volunteer WHERE id = ?1)",
             map(astuple, entries),
         )
         self._db.executemany(
@@ -171,21 +162,20 @@ class SqliteStore:
             [(entry.volunteer, entry.time, entry.size) for entry in entries if entry.size],
         )
 
-    def _trim(self, owners: Iterable[tuple[str, Kind]], keep: int) -> None:
+    def _trim(self, owners: Iterable[str], keep: int) -> None:
         for owner in owners:
             self._db.execute(
-                "DELETE FROM entry WHERE rowid IN (SELECT rowid FROM entry WHERE volunteer = ? AND kind = ?"
+                "DELETE FROM entry WHERE rowid IN (SELECT rowid FROM entry WHERE volunteer = ?"
                 " ORDER BY time DESC, rowid DESC LIMIT -1 OFFSET ?)",
-                (*owner, keep),
+                (owner, keep),
             )
 
-    def entries(self, id_: str, kind: Kind, limit: int) -> Sequence[Entry]:
+    def entries(self, id_: str, limit: int) -> Sequence[Entry]:
         rows = self._db.execute(
-            "SELECT volunteer, kind, time, size, body FROM entry WHERE volunteer = ? AND kind = ?"
-            " ORDER BY time DESC, rowid DESC LIMIT ?",
-            (id_, kind, limit),
+            "SELECT volunteer, time, size, body FROM entry WHERE volunteer = ? ORDER BY time DESC, rowid DESC LIMIT ?",
+            (id_, limit),
         )
-        return [Entry(owner, Kind(kind), *rest) for owner, kind, *rest in rows]
+        return [Entry(*row) for row in rows]
 
     def used(self, time: float) -> dict[str, int]:
         query = "SELECT volunteer, bytes FROM usage WHERE day = date(?, 'unixepoch')"

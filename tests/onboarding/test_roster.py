@@ -11,7 +11,7 @@ from shaper.onboarding.consent import text_digest
 from shaper.onboarding.member import State
 from shaper.onboarding.pseudonym import Pseudonyms
 from shaper.onboarding.roster import Roster, UnknownVolunteerError, open_roster
-from shaper.onboarding.store import Kind, SqliteStore
+from shaper.onboarding.store import SqliteStore
 from shaper.policy.refused import RefusedError
 from shaper.policy.verdict import Person, Reason
 from shaper.record.journal import codec
@@ -70,7 +70,7 @@ def transfer(client, size=100, arm="", media="image"):
     )  # fmt: skip
 
 
-def test_only_the_right_credentials_name_somebody_and_wrong_ones_are_counted(roster):
+def test_only_the_right_credentials_name_somebody(roster):
     pseudonym, credential = roster.enrol()
     assert roster.authenticate(credential.username, credential.password) == pseudonym
     assert roster.sign_in(credential.token) == pseudonym
@@ -85,7 +85,6 @@ def test_only_the_right_credentials_name_somebody_and_wrong_ones_are_counted(ros
         assert roster.authenticate(username, password) is None
     assert roster.sign_in("nonsense") is None
     assert roster.sign_in(credential.token.upper()) is None
-    assert roster.refused == 8
 
 
 def test_a_new_credential_ends_the_old_one(roster):
@@ -231,31 +230,29 @@ def test_a_person_sees_the_newest_of_their_own_list_and_nobody_elses(roster, clo
 def test_own_data_are_complete_and_fit_for_json(roster):
     pseudonym = volunteer(roster)
     roster.record(transfer(pseudonym))
-    roster.keep_result(pseudonym, {"arm": "slow", "seconds": 3.5})
     data = json.loads(json.dumps(roster.own_data(pseudonym)))
     assert data["volunteer"]["pseudonym"] == pseudonym
     assert [consent["text"] for consent in data["consents"]] == [TEXT]
     assert [line["media"] for line in data["transfers"]] == ["image"]
-    assert data["results"] == [{"arm": "slow", "seconds": 3.5}]
 
 
 def test_old_entries_are_forgotten(opened, roster, clock):
     pseudonym = volunteer(roster)
-    roster.keep_result(pseudonym, {"seconds": 1})
+    roster.record(transfer(pseudonym))
+    assert roster.entries(pseudonym)
     clock.now += TERMS.keep + 1
     roster = opened()
-    wait_until(lambda: not roster.entries(pseudonym, Kind.RESULT))
+    wait_until(lambda: not roster.entries(pseudonym))
 
 
 def test_after_deletion_no_byte_of_the_person_is_left(opened, roster, tmp_path):
     ann, bob = volunteer(roster), volunteer(roster)
     _, credential = ann, roster.renew(ann)
-    for pseudonym in (ann, bob):
-        roster.keep_result(pseudonym, {"note": f"result of {pseudonym}"})
-        roster.record(transfer(pseudonym, size=4242))
+    for pseudonym, size in ((ann, 4242), (bob, 5353)):
+        roster.record(transfer(pseudonym, size))
         roster.entries(pseudonym)
     found = (tmp_path / "volunteers.sqlite").read_bytes()
-    marks = [f"result of {ann}".encode(), credential.digest(b"c" * 32)]
+    marks = [b"id-4242", credential.digest(b"c" * 32)]
     assert all(mark in found for mark in marks)
     roster.delete(ann)
     for kept in tmp_path.iterdir():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from shaper.onboarding.consent import Consent
-from shaper.onboarding.store import Entry, Kind, SqliteStore, Volunteer
+from shaper.onboarding.store import Entry, SqliteStore, Volunteer
 
 ANN = Volunteer("ann", b"ann's", 1.0)
 BOB = Volunteer("bob", b"bob's", 2.0, access="mobile", arm="slow", paused_until=9.0)
@@ -24,8 +24,8 @@ def store(path):
     store.close()
 
 
-def entry(owner, time=NOON, size=1, kind=Kind.TRANSFER):
-    return Entry(owner, kind, time, size, f"{owner} {time}")
+def entry(owner, time=NOON, size=1):
+    return Entry(owner, time, size, f"{owner} {time}")
 
 
 def test_people_are_loaded_as_saved_with_their_latest_consent(store):
@@ -42,19 +42,19 @@ def test_people_are_loaded_as_saved_with_their_latest_consent(store):
     assert store.consents("ann") == [first, withdrawn]
 
 
-def test_the_newest_entries_are_kept_a_person_and_kind(store):
+def test_the_newest_entries_are_kept_of_each_person(store):
     store.save(ANN)
     store.save(BOB)
     store.add([entry("ann", time) for time in range(10)], keep=3)
-    store.add([entry("ann", 0, kind=Kind.RESULT), entry("bob", 0)], keep=3)
-    assert [one.time for one in store.entries("ann", Kind.TRANSFER, 100)] == [9, 8, 7]
-    assert len(store.entries("ann", Kind.RESULT, 100)) == len(store.entries("bob", Kind.TRANSFER, 100)) == 1
+    store.add([entry("bob", 0)], keep=3)
+    assert [one.time for one in store.entries("ann", 100)] == [9, 8, 7]
+    assert len(store.entries("bob", 100)) == 1
 
 
 def test_entries_of_nobody_are_dropped(store):
     store.save(ANN)
     store.add([entry("ann"), entry("stranger")], keep=10)
-    assert store.entries("stranger", Kind.TRANSFER, 10) == []
+    assert store.entries("stranger", 10) == []
     assert store.used(NOON) == {"ann": 1}
 
 
@@ -70,7 +70,7 @@ def test_purging_forgets_what_is_older(store):
     store.save(ANN)
     store.add([entry("ann", 1.0), entry("ann", 5 * 86_400.0)], keep=10)
     store.purge(4 * 86_400.0)
-    assert [one.time for one in store.entries("ann", Kind.TRANSFER, 10)] == [5 * 86_400.0]
+    assert [one.time for one in store.entries("ann", 10)] == [5 * 86_400.0]
     assert store.used(1.0) == {}
 
 
@@ -85,9 +85,9 @@ def test_a_failed_transaction_leaves_nothing_behind(store):
     store.save(ANN)
     with pytest.raises(TypeError):
         store.add([entry("ann"), None], keep=10)
-    assert store.entries("ann", Kind.TRANSFER, 10) == []
+    assert store.entries("ann", 10) == []
     store.add([entry("ann")], keep=10)
-    assert len(store.entries("ann", Kind.TRANSFER, 10)) == 1
+    assert len(store.entries("ann", 10)) == 1
 
 
 def test_no_file_but_the_database_lingers(store, path):
@@ -106,5 +106,5 @@ def test_no_column_could_hold_an_address_a_url_or_a_user_agent(store):
     }
     assert columns == {
         "name", "id", "credential", "created", "access", "arm", "paused_until", "volunteer", "text", "language",
-        "given", "expires", "withdrawn", "kind", "time", "size", "body", "day", "bytes",
+        "given", "expires", "withdrawn", "time", "size", "body", "day", "bytes",
     }  # fmt: skip
