@@ -166,3 +166,20 @@ async def test_windows_that_stay_shut_hold_the_origin_and_cost_little(lab, kind)
     levels = lab.proxy.shaping.levels
     assert await until(lambda: levels.gated == 90, 15)
     assert levels.backlog < 90 * 512 * 1024
+
+
+async def test_windows_that_stay_shut_cannot_fill_the_memory(lab, monkeypatch):
+    """What is not slowed has a wide window towards its origin, while there is room for all of them."""
+    monkeypatch.setattr("shaper.proxy.channel.ROOM", 2**23)
+    attacker, levels = await attack(lab, INITIAL_WINDOW_SIZE=0), lab.proxy.shaping.levels
+    for _ in range(40):
+        stream = attacker.machine.get_next_available_stream_id()
+        path = "/bytes?size=50000000&type=text/css"
+        attacker.machine.send_headers(stream, [*GET[:3], (":path", path)], end_stream=True)
+    attacker.flush()
+    assert await until(lambda: levels.gated == 40, 15)
+    await asyncio.sleep(0.5)
+    assert 2**22 < levels.room < 2**23 + 40 * 2**18 + 2**22  # and the bystander's
+    assert levels.backlog < 2**23 + 40 * 2**20
+    attacker.writer.transport.abort()
+    assert await until(lambda: levels.room <= 2**22)

@@ -151,7 +151,7 @@ async def test_an_origin_that_takes_no_upload_holds_it_and_no_other_stream(lab, 
         for _ in range(5):
             page = await session.request("/", timeout=5)
             assert (page.outcome, page.size) == (Outcome.COMPLETE, 2)
-        assert levels.backlog < 3 * 512 * 1024
+        assert levels.backlog < 3 * 5 * 2**20
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

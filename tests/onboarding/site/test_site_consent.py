@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from conftest import ORIGIN, RIGHT, RULES, SECRET, Visitor, a_policy, a_study
+from .conftest import ORIGIN, RIGHT, RULES, SECRET, Visitor, a_policy, a_study
 
 from shaper.onboarding.budget import DAY, Terms
 from shaper.onboarding.member import State

@@ -4,7 +4,7 @@ import json
 from itertools import product
 
 import pytest
-from conftest import ORIGIN, a_record
+from .conftest import ORIGIN, a_record
 
 from shaper.onboarding.member import State
 from shaper.onboarding.site.entry import in_words

@@ -3,9 +3,9 @@
 import json
 import time
 
-from chromium import Chromium, distrust, trust
-from conftest import PIECES
-from marionette import Firefox
+from .chromium import Chromium, distrust, trust
+from .conftest import PIECES
+from .marionette import Firefox
 
 from shaper.onboarding.member import State
 

@@ -2,8 +2,8 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from chromium import Chromium
-from conftest import ORIGIN, a_record
+from .chromium import Chromium
+from .conftest import ORIGIN, a_record
 
 from shaper.onboarding.site.server import serve
 

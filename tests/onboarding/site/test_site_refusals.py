@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import RIGHT, SECRET
+from .conftest import RIGHT, SECRET
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -5,8 +5,8 @@ import json
 from itertools import product
 
 import pytest
-from chromium import Chromium
-from conftest import a_policy, a_study
+from .chromium import Chromium
+from .conftest import a_policy, a_study
 from cryptography import x509
 
 from shaper.onboarding.site import pac
