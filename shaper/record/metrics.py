@@ -33,29 +33,15 @@ ENUMERATED = frozenset(
     for members in (Admission, MediaClass, Reason, Outcome, Wait, Fallback, Bound, Direction, Loss, Refusal)
     for member in members
 )
-SURFACES = ("site", "control")
-REFUSALS = (
-    "400",
-    "401",
-    "403",
-    "404",
-    "405",
-    "409",
-    "413",
-    "415",
-    "421",
-    "422",
-    "429",
-    "500",
-    "503",
-)  # statuses of theirs
+SURFACES = ("proxy", "site", "control")
+REFUSALS = (400, 401, 403, 404, 405, 407, 409, 413, 415, 421, 422, 429, 500, 503)  # statuses of theirs
 
 
 class Metrics(Families):
     """A Recorder that counts, and the counters and gauges of the proxy itself."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        super().__init__([*ENUMERATED, *SURFACES, *REFUSALS])
+        super().__init__([*ENUMERATED, *SURFACES, *map(str, REFUSALS)])
         self._clock = clock
         self._policy: tuple[str, str, str] | None = None
         self._phases: set[str] = set()
@@ -80,13 +66,13 @@ class Metrics(Families):
         by = ("side", "media", "rule", "arm")
         self._ttfb = self.histogram(
             "response_ttfb_seconds",
-            "From the request's end to response headers (origin) or first body byte (client).",
+            "From the request's headers to the response's (origin) or to the first body byte (client).",
             buckets.SECONDS,
             *by,
         )
         self._duration = self.histogram(
             "response_duration_seconds",
-            "From the request's end to the last byte from the origin or to the client.",
+            "From the request's headers to the last byte from the origin or to the client.",
             buckets.SECONDS,
             *by,
         )
@@ -142,7 +128,10 @@ class Metrics(Families):
         for refusal in Refusal:
             self._refused(refusal)
         self._refused_requests = self.counter(
-            "refused_requests_total", "Requests that the site or the control API refused.", "surface", "status"
+            "refused_requests_total",
+            "Requests that the site or the control API refused, and wrong credentials at the proxy.",
+            "surface",
+            "status",
         )
         self._bounds = self.counter(
             "bounds_total", "Times that a bound was reached and what exceeded it ended.", "bound"
@@ -257,7 +246,7 @@ class Metrics(Families):
         self._bounds(self.vetted(bound)).inc()
 
     def request_refused(self, surface: str, status: int) -> None:
-        """Note that the volunteers' site or the control API refused a request."""
+        """Note that the volunteers' site or the control API refused a request, or the proxy somebody's credentials."""
         self._refused_requests(self.vetted(surface), self.vetted(str(status))).inc()
 
     # Study
