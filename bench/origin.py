@@ -54,8 +54,9 @@ class Origin:
             (www / f"{name}.jpg").write_bytes(os.urandom(size))
             (www / f"{name}.bin").symlink_to(www / f"{name}.jpg")
         conf = home / "nginx.conf"
-        user = "user root;" if os.geteuid() == 0 else ""  # nobody cannot enter a private directory
+        self.nginx = nginx
+        self.user = "user root;" if os.geteuid() == 0 else ""  # nobody cannot enter a private directory
         ports = {"h2": self.port, "plain": self.plain_port, "tunnel": self.tunnel_port}
-        conf.write_text(CONF.format(home=home, user=user, **ports))
+        conf.write_text(CONF.format(home=home, user=self.user, **ports))
         self.program = Program(nginx, "-p", str(home), "-c", str(conf), log=home / "nginx.log")
         self.program.wait_for(self.plain_port)

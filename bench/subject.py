@@ -49,6 +49,10 @@ class Subject:
         _ = rate
         return f"/{size}.jpg"
 
+    def configured(self, rate):
+        """Return the rate that it really is configured to, in bit/s."""
+        return rate
+
     async def connect(self, protocol="h1", rate=None, *, url=None, **more):
         url = url or self.url(rate)
         direct = self.proxy is None or "127.0.0.1" in url

@@ -26,11 +26,27 @@ TYPES = {
     ".m3u8": "application/vnd.apple.mpegurl",
     ".m4s": "video/iso.segment",
     ".mp4": "video/mp4",
+    ".mpd": "application/dash+xml",
     ".png": "image/png",
     ".svg": "image/svg+xml",
     ".webp": "image/webp",
     ".woff2": "font/woff2",
 }
+
+
+PLAYERS = {
+    "/players/hls.js": "hls.js/dist/hls.light.min.js",
+    "/players/dash.js": "dashjs/dist/modern/umd/dash.mediaplayer.min.js",
+}
+
+
+@cache
+def players() -> dict[str, Stored]:
+    """Return the video players by path, where a checkout has them: `make players`."""
+    installed = ASSETS.parents[2] / "studies/players/node_modules"
+    return {
+        path: Stored((installed / file).read_bytes()) for path, file in PLAYERS.items() if (installed / file).exists()
+    }
 
 
 @cache
@@ -67,7 +83,7 @@ def find(path: str, knobs: Knobs) -> tuple[str, Body] | None:
     if path == "/bytes":
         return "application/octet-stream", Stream(knobs.size)
     path = "/index.html" if path == "/" else path
-    body = assets().get(path)
+    body = assets().get(path) or players().get(path)
     return (TYPES[Path(path).suffix], body) if body else None
 
 

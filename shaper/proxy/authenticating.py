@@ -1,6 +1,7 @@
 """The addon that asks clients who they are, by proxy credentials and by nothing that a stranger can set.
 
-Credentials are taken off the request before it goes on. The study's own site is free of them (see `site`).
+Credentials are taken off the request before it goes on. The study's own site is free of them (see `site`), but for the
+check host: browsers show credentials to a proxy only once it has asked.
 """
 
 import binascii
@@ -12,6 +13,7 @@ from mitmproxy import http
 from shaper.policy.admission import Registry
 from shaper.proxy.site import CHECK, NAME
 from shaper.proxy.visitor import Visitor
+from shaper.record.metrics import Metrics
 
 REALM = 'Basic realm="shaper", charset="UTF-8"'
 
@@ -20,23 +22,31 @@ class Authenticating:
     """With `required`, nobody passes unnamed; without, whoever gives no credentials is a stranger to the study."""
 
     def __init__(
-        self, registry: Registry, visitors: Mapping[str, Visitor], *, required: bool, site: bool = False
+        self,
+        registry: Registry,
+        visitors: Mapping[str, Visitor],
+        metrics: Metrics,
+        *,
+        required: bool,
+        site: bool = False,
     ) -> None:
         self._registry = registry
         self._visitors = visitors
+        self._metrics = metrics
         self._required = required
         self._site = site
 
     def http_connect(self, flow: http.HTTPFlow) -> None:
         """Ask at a CONNECT; the tunnel's requests are then known by its connection."""
-        self._ask(flow, free=self._site and flow.request.host == CHECK)
+        self._ask(flow, needed=self._required and not (self._site and flow.request.host == CHECK))
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Ask at a plain request."""
-        self._ask(flow, free=self._site and flow.request.host == NAME)
+        host = flow.request.host if self._site else ""
+        self._ask(flow, needed=host == CHECK or (self._required and host != NAME))
 
-    def _ask(self, flow: http.HTTPFlow, *, free: bool) -> None:
-        """Take the credentials; without any, let the request pass when it is `free`."""
+    def _ask(self, flow: http.HTTPFlow, *, needed: bool) -> None:
+        """Take the credentials; without right ones, let the request pass unless they are needed."""
         visitor = self._visitors.get(flow.client_conn.id)
         if visitor is None:
             return
@@ -45,7 +55,9 @@ class Authenticating:
             name = self._check(given)
             visitor.authenticated = name is not None
             visitor.key = name if name is not None else visitor.key
-        if self._required and not free and not visitor.authenticated:
+            if name is None:
+                self._metrics.request_refused("proxy", 407)
+        if needed and not visitor.authenticated:
             flow.request.stream = False
             flow.response = http.Response.make(
                 407, b"This proxy asks for the credentials of your invitation.\n",

@@ -25,12 +25,25 @@ PATIENCE = 0.02, 0.5
 long it has taken none already, so that thousands that never read cost next to nothing."""
 
 
+ROOM, NARROW = 2**28, 2**18
+"""Bytes that all senders together may have under way, and that one may in any case: a client that takes nothing makes
+the proxy hold what is under way already."""
+
+
 @dataclass(slots=True)
 class Levels:
     """What all channels of a proxy hold at this moment; read by the metrics when they are scraped."""
 
     backlog: int = 0
     gated: int = 0
+    room: int = 0  # bytes that senders of HTTP/2 streams may have under way, beyond what they always may
+
+    def widen(self, gate: Gate, size: int) -> int:
+        """Let a sender have `size` bytes more under way, or `NARROW` when others have all `ROOM`; return how many."""
+        size = min(size, max(NARROW, ROOM - self.room))
+        gate.widen(size)
+        self.room += size
+        return size
 
 
 class Channel:
@@ -38,7 +51,7 @@ class Channel:
 
     __slots__ = (
         "_alarm", "_ended", "_gate", "_held_at", "_is_full", "_levels", "_live", "_mark", "_metrics", "_on_drained",
-        "_pacer", "_send", "_ticker", "_wait", "_wait_since", "_wakes", "closed",
+        "_pacer", "_room", "_send", "_ticker", "_wait", "_wait_since", "_wakes", "closed",
     )  # fmt: skip
 
     def __init__(
@@ -54,7 +67,9 @@ class Channel:
         ticker: Ticker,
         levels: Levels,
         metrics: Metrics,
+        room: int = 0,
     ) -> None:
+        """`room` is what `levels` let the sender have; it is given back at the end."""
         self._live = live
         self._pacer = pacer
         self._mark = mark
@@ -64,6 +79,7 @@ class Channel:
         self._on_drained = on_drained
         self._ticker = ticker
         self._levels = levels
+        self._room = room
         self._metrics = metrics
         self._alarm: Alarm | None = None
         self._wait = Wait.RECEIVING
@@ -105,6 +121,7 @@ class Channel:
             self._alarm.cancel()
         self._demand(0.0)
         self._levels.backlog -= self._pacer.backlog
+        self._levels.room -= self._room
         self._let_go(monotonic())
 
     def _pump(self, now: float) -> None:

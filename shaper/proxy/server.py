@@ -120,8 +120,8 @@ class Proxy:
             self._server, self.admitting, chooser,
         ]  # fmt: skip
         if self._registry:
-            visitors, required = self.admitting.visitors, settings.require_auth
-            addons.insert(2, Authenticating(self._registry, visitors, required=required, site=bool(settings.site)))
+            visitors, required, site = self.admitting.visitors, settings.require_auth, settings.site is not None
+            addons.insert(2, Authenticating(self._registry, visitors, self.metrics, required=required, site=site))
         if settings.site:
             addons.append(Introducing(settings.site, self.admitting.visitors))
         if self.authority:

@@ -45,7 +45,7 @@ from shaper.proxy.bounds import EARLY
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
 from shaper.proxy.facts import protocol, request_facts, response_facts
-from shaper.proxy.gate import WINDOW, Gate, framer_of, gate_for
+from shaper.proxy.gate import WINDOW, Gate, StreamGate, framer_of, gate_for
 from shaper.proxy.lane import Lane, framing
 from shaper.proxy.passage import Passage
 from shaper.proxy.shaping import Shaping
@@ -322,8 +322,11 @@ class ShapedStream(HttpStream):
         gate = self._gate(source)
         rate = min((limit.rate for limit in verdict.limits), default=None) if verdict.shaped else None
         mark = marks(rate)
-        if gate:
-            gate.widen(WIDE if rate is None else max(0, mark.high - WINDOW))
+        wide, room = WIDE if rate is None else max(0, mark.high - WINDOW), 0
+        if isinstance(gate, StreamGate):
+            room = shaping.levels.widen(gate, wide)
+        elif gate:
+            gate.widen(wide)
         message = self.flow.request if up else self.flow.response
         assert message
         frame = framing(framer, self.stream_id, message)
@@ -338,6 +341,7 @@ class ShapedStream(HttpStream):
             ticker=shaping.ticker,
             levels=shaping.levels,
             metrics=shaping.metrics,
+            room=room,
         )
 
     def _finish(self, outcome: Outcome) -> None:

@@ -11,7 +11,6 @@ import mitmproxy.proxy.layers.http as http_layers
 from mitmproxy import http
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import (
-    Http1Client,
     Http1Server,
     HttpEvent,
     RequestEndOfMessage,
@@ -23,6 +22,7 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import Http1Connection, TBodyReader
 
 from shaper.proxy.bounds import BoundedHead
+from shaper.proxy.interim import FinalHttp1Client
 
 
 class Trailing(Http1Connection):
@@ -57,7 +57,7 @@ class Trailing(Http1Connection):
             yield command
 
 
-class TrailingHttp1Client(Trailing, BoundedHead, Http1Client):
+class TrailingHttp1Client(Trailing, BoundedHead, FinalHttp1Client):
     """Towards an origin."""
 
 

@@ -305,3 +305,26 @@ async def test_a_bucket_that_fails_lets_its_backlog_pass_and_is_counted(exchange
     assert [(record.outcome, record.size) for record in records] == [("complete", 1100)]
     count = shaping.metrics.registry.get_sample_value
     assert count("shaper_fallbacks_total", {"reason": "pacing"}) == 1
+
+
+HINTS = b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "interim", [HINTS, HINTS * 2, b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.0 199 \r\n\r\n" + HINTS]
+)
+async def test_interim_responses_are_left_out_and_the_answer_follows(exchange, records, interim):
+    book = exchange(interim + LENGTH + BODY)
+    book.wait(1)
+    assert book.to("client") == LENGTH + BODY
+    assert [(record.status, record.outcome) for record in records] == [(200, "complete")]
+
+
+async def test_an_interim_response_may_come_in_pieces(exchange):
+    book = exchange()
+    for at in range(len(HINTS)):
+        book.receive("origin", HINTS[at : at + 1])
+    assert book.transcript == []
+    book.receive("origin", LENGTH + BODY)
+    book.wait(1)
+    assert book.to("client") == LENGTH + BODY

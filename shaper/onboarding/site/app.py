@@ -36,15 +36,19 @@ def make_site(
     certificate: Certificate | None = None,
     pieces: tuple[Piece, ...] = (),
     open_to_all: bool = False,
+    trusts: Callable[[str], None] = lambda _client: None,
     count: Callable[[int], None] = lambda _status: None,
 ) -> Flask:
     """Return the site, and hold the roster to its texts.
 
     `secret` signs sessions and makes the proxy known, which is to add `via.introduction(secret)` to what it passes on.
-    Without `open_to_all` only who brings an invitation may join. `count` is told the status of every refusal.
+    Without `open_to_all` only who brings an invitation may join. `trusts` is told whose browser has come to trust the CA,
+    `count` the status of every refusal.
     """
     app = Flask(__name__)
-    app.extensions["shaper"] = Site(roster, study, addresses, secret, certificate, pieces, open_to_all=open_to_all)
+    app.extensions["shaper"] = Site(
+        roster, study, addresses, secret, certificate, pieces, open_to_all=open_to_all, trusts=trusts
+    )
     roster.texts = texts_in_force(study)
     app.config.update(
         SECRET_KEY=secret,

@@ -18,10 +18,12 @@ MOST = 10_000  # tokens
 
 @dataclass(slots=True)
 class Seen:
-    """What one browser has shown so far."""
+    """What one browser has shown so far. `client` is the pseudonym of whoever opened the page, in memory only."""
 
     used: float
+    client: str
     proxy: bool = False
+    let_in: bool = False  # by the proxy, as this person: the password has done its work
     routed: bool = False
     trusted: bool = False
 
@@ -34,11 +36,11 @@ class Checks:
         self._seen: OrderedDict[str, Seen] = OrderedDict()  # least recently used first
         self._lock = Lock()
 
-    def begin(self) -> str:
+    def begin(self, client: str = "") -> str:
         """Return a fresh token."""
         token = secrets.token_urlsafe(16)
         with self._lock:
-            self._seen[token] = Seen(self._now())
+            self._seen[token] = Seen(self._now(), client)
             while len(self._seen) > MOST or next(iter(self._seen.values())).used < self._now() - LIFE:
                 self._seen.popitem(last=False)
         return token

@@ -21,8 +21,8 @@ DOT = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
 @for_participants
 def setup() -> str:
     token, seen = _check_list()
-    if seen.proxy:
-        session.pop("credential", None)  # it has done its work
+    if seen.let_in:
+        session.pop("credential", None)
     site, credential = the_site(), Credential.parse(str(session.get("credential", "")))
     return render_template(
         "setup.html", **_steps(), credential=credential, link=site.link, token=token, items=_items(seen)
@@ -46,13 +46,16 @@ def check() -> dict[str, bool]:
 @page.get("/seen/<token>.svg")
 def see(token: str) -> Response:
     """Note what this request proves; answer with a picture of nothing."""
-    seen, addresses = the_site().checks.get(token), the_site().addresses
+    site, seen = the_site(), the_site().checks.get(token)
     if seen is None:
         abort(404)
     host = request.host.partition(":")[0]
-    seen.proxy |= host in (addresses.site, addresses.check)
-    seen.routed |= host == addresses.check
-    seen.trusted |= host == addresses.check and request.is_secure
+    seen.proxy |= host in (site.addresses.site, site.addresses.check)
+    seen.let_in |= bool(seen.client) and site.vouched_for() == seen.client
+    seen.routed |= host == site.addresses.check
+    if host == site.addresses.check and request.is_secure and not seen.trusted:
+        seen.trusted = True
+        site.trusts(seen.client)
     return Response(DOT, mimetype="image/svg+xml")
 
 
@@ -96,9 +99,10 @@ def _check_list() -> tuple[str, Seen]:
     token = str(session.get("check", ""))
     seen = checks.get(token)
     if seen is None:
-        session["check"] = token = checks.begin()
+        client = g.visitor.pseudonym if g.visitor else ""
+        session["check"] = token = checks.begin(client)
         seen = checks.get(token)
-    return token, seen or Seen(0.0)
+    return token, seen or Seen(0.0, "")
 
 
 def _items(seen: Seen) -> dict[str, bool]:

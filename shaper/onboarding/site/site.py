@@ -36,6 +36,7 @@ class Site:
     certificate: Certificate | None = None
     pieces: tuple[Piece, ...] = ()
     open_to_all: bool = field(kw_only=True, default=False)
+    trusts: Callable[[str], None] = field(kw_only=True, default=lambda _client: None)  # told who trusts the CA now
     checks: Checks = field(kw_only=True, default_factory=Checks)
 
     @cached_property
@@ -48,7 +49,11 @@ class Site:
 
     def welcome(self) -> None:
         """Before each request: set `g.visitor`, the person who asks, if it is one whom we know."""
-        g.visitor = self._member(client_of(request.headers, self.via_key) or str(session.get("client", "")))
+        g.visitor = self._member(self.vouched_for() or str(session.get("client", "")))
+
+    def vouched_for(self) -> str:
+        """Return the pseudonym of whoever asks through the proxy with their credentials, else an empty one."""
+        return client_of(request.headers, self.via_key)
 
     def sign_in(self, pseudonym: str, credential: str = "") -> None:
         """Make the visitor of this session the person of this pseudonym."""

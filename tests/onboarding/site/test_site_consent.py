@@ -3,13 +3,14 @@
 from itertools import product
 
 import pytest
-from .conftest import ORIGIN, RIGHT, RULES, SECRET, Visitor, a_policy, a_study
 
 from shaper.onboarding.budget import DAY, Terms
 from shaper.onboarding.member import State
 from shaper.onboarding.site.address import Addresses
 from shaper.onboarding.site.app import change_study, make_site
 from shaper.onboarding.site.consent_text import consent_texts, texts_in_force
+
+from .conftest import ORIGIN, RIGHT, RULES, SECRET, Visitor, a_policy, a_study
 
 
 def standing(roster):

@@ -4,7 +4,6 @@ import json
 from itertools import product
 
 import pytest
-from .conftest import ORIGIN, a_record
 
 from shaper.onboarding.member import State
 from shaper.onboarding.site.entry import in_words
@@ -12,6 +11,8 @@ from shaper.onboarding.site.trial import Piece, expected_time
 from shaper.onboarding.site.wording import languages
 from shaper.policy.verdict import Reason
 from shaper.record.transfer import Outcome
+
+from .conftest import ORIGIN, a_record
 
 
 def the_one(roster):

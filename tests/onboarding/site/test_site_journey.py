@@ -3,11 +3,11 @@
 import json
 import time
 
+from shaper.onboarding.member import State
+
 from .chromium import Chromium, distrust, trust
 from .conftest import PIECES
 from .marionette import Firefox
-
-from shaper.onboarding.member import State
 
 SLOWED = sum(piece.size for piece in PIECES if piece.kind != "text")
 LEAST = (SLOWED - 3 * 2048) * 8 / 400e3  # seconds that the slowed pieces must take: 400 kbit/s, a burst of 2 KiB each

@@ -2,10 +2,11 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from .chromium import Chromium
-from .conftest import ORIGIN, a_record
 
 from shaper.onboarding.site.server import serve
+
+from .chromium import Chromium
+from .conftest import ORIGIN, a_record
 
 RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],

@@ -3,12 +3,13 @@
 import re
 
 import pytest
-from .conftest import RIGHT, SECRET
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shaper.onboarding.member import State
 from shaper.onboarding.site.via import CLIENT, KEY, via_key
+
+from .conftest import RIGHT, SECRET
 
 CHANGES = ["/consent", "/setup/credential", "/test/arm", "/test/load", "/pause", "/resume", "/stop", "/delete"]
 

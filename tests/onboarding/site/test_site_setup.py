@@ -5,8 +5,6 @@ import json
 from itertools import product
 
 import pytest
-from .chromium import Chromium
-from .conftest import a_policy, a_study
 from cryptography import x509
 
 from shaper.onboarding.site import pac
@@ -15,6 +13,9 @@ from shaper.onboarding.site.certificate import Certificate
 from shaper.onboarding.site.checks import LIFE, MOST, Checks
 from shaper.onboarding.site.wording import languages
 from shaper.policy.target import HostSet
+
+from .chromium import Chromium
+from .conftest import a_policy, a_study
 
 AGENTS = {
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0": ("firefox", "linux", "firefox"),
