@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from secrets import token_hex
 
+from shaper.pacing.limit import Manner
 from shaper.policy.model import Policy
 from shaper.policy.verdict import Verdict
 from shaper.record.transfer import Ledger, Outcome, TransferRecord, Wait
@@ -108,7 +109,7 @@ class LiveTransfer:
             manner=tightest.manner if tightest else "",
             scope=tightest.scope if tightest else "",
             rate=tightest.rate * 8 if tightest else None,
-            burst=int(tightest.burst) if tightest else None,
+            burst=int(tightest.burst) if tightest and tightest.manner is not Manner.WINDOW else None,
             client_protocol=self.client_protocol,
             origin_protocol=self.origin_protocol,
             status=self.status,
