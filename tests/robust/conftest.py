@@ -5,6 +5,7 @@ transfer, no connection, no task, no file descriptor.
 """
 
 import asyncio
+import dataclasses
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -135,9 +136,7 @@ class Lab:
 
     async def settled(self) -> bool:
         shaping, admitting = self.proxy.shaping, self.proxy.admitting
-        return await until(
-            lambda: not (shaping.live or admitting.visitors or shaping.levels.backlog or shaping.levels.gated)
-        )
+        return await until(lambda: not (shaping.live or admitting.visitors or any(dataclasses.astuple(shaping.levels))))
 
 
 async def pour(writer: asyncio.StreamWriter, data: bytes, most: int = MUCH) -> int:
