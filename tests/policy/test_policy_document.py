@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from shaper.pacing.limit import Manner, Scope
 from shaper.policy import units
 from shaper.policy.load import PolicyError, loads
-from shaper.policy.media import MediaClass
+from shaper.policy.media import Evidence, MediaClass
 from shaper.policy.model import Access, Block, Direction, Level, Mode, Model, Target
 from shaper.policy.target import HostSet
 from shaper.policy.verdict import Reason
@@ -47,7 +47,11 @@ def test_every_choice_is_named(choice):
 
 
 def test_every_reason_is_explained_and_no_other():
-    assert [row[0] for row in rows("What decides")] == [f"`{reason}`" for reason in Reason]
+    assert [row[0] for row in rows("Reasons")] == [f"`{reason}`" for reason in Reason]
+
+
+def test_every_kind_of_evidence_is_explained_strongest_first():
+    assert [row[0] for row in rows("Media classes")] == [f"`{evidence}`" for evidence in Evidence]
 
 
 def test_every_unit_is_named_and_no_other():
