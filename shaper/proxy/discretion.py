@@ -8,7 +8,7 @@ theirs.
 import logging
 import traceback
 
-TALKATIVE = ("mitmproxy", "hpack", "h2", "h11", "wsproto")
+TALKATIVE = ("mitmproxy", "asyncio", "hpack", "h2", "h11", "wsproto")
 
 log = logging.getLogger(__name__)
 
