@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import struct
 
 import pytest
@@ -80,6 +81,11 @@ def test_no_bytes_do_harm(data):
         fed(data)
 
 
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
 async def ask(proxy, header):
     reader, writer = await asyncio.open_connection(*proxy.address)
     writer.write(header + b"GET http://shaper.invalid/ HTTP/1.1\r\nHost: shaper.invalid\r\n\r\n")
@@ -104,4 +110,44 @@ async def test_the_proxy_knows_a_client_by_what_its_balancer_says(tmp_path):
     try:
         assert (await ask(proxy, b""))[1] == {"127.0.0.1"}
     finally:
+        await proxy.stop()
+
+
+HAPROXY = """
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 10s
+  timeout server 10s
+listen balancer
+  bind 127.0.0.1:{port}
+  server proxy {host}:{to} {send}
+"""
+
+
+@pytest.mark.parametrize("send", ["send-proxy", "send-proxy-v2"])
+async def test_behind_haproxy_a_client_is_its_address_and_no_header_it_sets(tmp_path, needs, send):
+    haproxy = needs("haproxy", "apt-get install haproxy")
+    proxy = Proxy(
+        quick(["image *.example.org 1 Mbit/s"]), Settings(ca_dir=tmp_path, proxy_protocol_from=("127.0.0.1/32",))
+    )
+    await proxy.start()
+    host, to = proxy.address
+    port = free_port()
+    (tmp_path / "haproxy.cfg").write_text(HAPROXY.format(port=port, host=host, to=to, send=send))
+    balancer = await asyncio.create_subprocess_exec(haproxy, "-db", "-f", tmp_path / "haproxy.cfg")
+    try:
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.7", 0))
+                break
+            await asyncio.sleep(0.05)
+        writer.write(b"GET http://shaper.invalid/ HTTP/1.1\r\nHost: shaper.invalid\r\n")
+        writer.write(b"X-Forwarded-For: 192.0.2.9\r\nForwarded: for=192.0.2.9\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 502")
+        assert {visitor.key for visitor in proxy.admitting.visitors.values()} == {"127.0.0.7"}
+        writer.close()
+    finally:
+        balancer.terminate()
+        await balancer.wait()
         await proxy.stop()
