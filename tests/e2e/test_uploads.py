@@ -52,8 +52,9 @@ async def test_a_client_that_leaves_its_upload_frees_everything(lab, origin):
     with lab.using(policy(rules=UP)):
         async with await lab.connect("h2", origin) as session:
             body = whole(Stream(300_000))
+            already = len(lab.origins[origin].seen)
             task = asyncio.create_task(session.request("/upload", method="POST", headers=IMAGE, body=body))
-            assert await until(lambda: lab.proxy.shaping.levels.gated == 1)
+            assert await until(lambda: lab.proxy.shaping.levels.gated and len(lab.origins[origin].seen) > already)
             exchange, left = lab.origins[origin].seen[-1], monotonic()
             task.cancel()
             assert await until(lambda: exchange.aborted is not None)
