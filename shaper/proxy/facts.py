@@ -6,6 +6,16 @@ from mitmproxy.net.http.http1 import expected_http_body_size
 from shaper.policy.verdict import Facts
 
 
+LONGEST = 1024
+"""Characters of a host and of a content type. What looks them up remembers thousands, so they must not be long."""
+
+
+def host_of(request: http.Request) -> str:
+    """Return the host that a request is for; one too long to be anybody's is nobody's."""
+    host = str(request.pretty_host)
+    return host if len(host) <= LONGEST else ""
+
+
 def response_facts(flow: http.HTTPFlow, host: str, head: bytes = b"") -> Facts:
     """Return the facts of a response whose headers are in; `head` is the first of its body, when that is in too."""
     request, response = flow.request, flow.response
@@ -15,7 +25,7 @@ def response_facts(flow: http.HTTPFlow, host: str, head: bytes = b"") -> Facts:
         method=request.method.upper(),
         status=response.status_code,
         path=request.path,
-        content_type=tuple(response.headers.get_all("content-type")),
+        content_type=_types(response.headers),
         content_length=_length(flow),
         fetch_dest=request.headers.get("sec-fetch-dest", "").strip().lower(),
         upgrade=response.status_code == 101,
@@ -30,10 +40,14 @@ def request_facts(flow: http.HTTPFlow, host: str, head: bytes = b"") -> Facts:
         host=host,
         method=request.method.upper(),
         path=request.path,
-        content_type=tuple(request.headers.get_all("content-type")),
+        content_type=_types(request.headers),
         head=head if _is_plain(request.headers) else b"",
         up=True,
     )
+
+
+def _types(headers: http.Headers) -> tuple[str, ...]:
+    return tuple(value[:LONGEST] for value in headers.get_all("content-type")[:8])
 
 
 def _is_plain(headers: http.Headers) -> bool:

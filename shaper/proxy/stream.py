@@ -44,7 +44,7 @@ from shaper.proxy.bell import Bell, Rung
 from shaper.proxy.bounds import EARLY
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
-from shaper.proxy.facts import protocol, request_facts, response_facts
+from shaper.proxy.facts import host_of, protocol, request_facts, response_facts
 from shaper.proxy.gate import WINDOW, Gate, StreamGate, framer_of, gate_for
 from shaper.proxy.lane import Lane, framing
 from shaper.proxy.passage import Passage
@@ -156,7 +156,7 @@ class ShapedStream(HttpStream):
         request = event.request
         if request.method != "CONNECT":
             live = self._shaping.begin(self._visitor, protocol=protocol(request.http_version))
-            live.verdict = self._shaping.preliminary(request.pretty_host, self._visitor)
+            live.verdict = self._shaping.preliminary(host_of(request), self._visitor)
             self._down = Passage(live, self._shaping)
         yield from super().state_wait_for_request_headers(event)
 
@@ -164,7 +164,7 @@ class ShapedStream(HttpStream):
         """Send the headers on and judge the upload."""
         yield from super().start_request_stream()
         if self._down and self.client_state == self.state_stream_request_body:
-            facts = request_facts(self.flow, self.flow.request.pretty_host)
+            facts = request_facts(self.flow, host_of(self.flow.request))
             live = self._shaping.begin(self._visitor, direction="up", protocol=self._down.live.client_protocol)
             self._up = Passage(live, self._shaping)
             verdict = self._up.judge(facts, self._visitor)
@@ -264,7 +264,7 @@ class ShapedStream(HttpStream):
     # Judging
 
     def _judge(self, passage: Passage, head: bytes = b"") -> Verdict:
-        facts = response_facts(self.flow, self.flow.request.pretty_host, head)
+        facts = response_facts(self.flow, host_of(self.flow.request), head)
         return passage.judge(facts, self._visitor, plain=self.mode is HTTPMode.regular)
 
     def _is_unsure(self, response: http.Response) -> bool:
