@@ -5,7 +5,6 @@ from mitmproxy.net.http.http1 import expected_http_body_size
 
 from shaper.policy.verdict import Facts
 
-
 LONGEST = 1024
 """Characters of a host and of a content type. What looks them up remembers thousands, so they must not be long."""
 

@@ -1,7 +1,7 @@
 import pytest
 from mitmproxy import http
 
-from shaper.proxy.facts import protocol, request_facts, response_facts
+from shaper.proxy.facts import LONGEST, host_of, protocol, request_facts, response_facts
 
 
 def flow(request=(), response=(), **parts):
@@ -26,6 +26,15 @@ def test_a_response_is_told_by_its_headers_and_its_first_bytes():
     assert (facts.host, facts.method, facts.status, facts.path) == ("WWW.media.test", "GET", 200, "/photo.jpg?size=9")
     assert (facts.content_type, facts.content_length) == (("image/png", "x/y"), 12)
     assert (facts.fetch_dest, facts.head, facts.up, facts.upgrade) == ("image", b"\x89PNG", False, False)
+
+
+def test_what_is_remembered_is_short():
+    long = flow([(b"host", b"a" * 60_000 + b".media.test")], [(b"content-type", b"image/png;" + b"x" * 60_000)] * 99)
+    assert host_of(long.request) == ""
+    assert host_of(flow([(b"host", b"www.media.test")]).request) == "www.media.test"
+    kinds = response_facts(long, "h").content_type
+    assert all(kind.startswith("image/png;") and len(kind) <= LONGEST for kind in kinds)
+    assert len(kinds) == 8
 
 
 @pytest.mark.parametrize("coding", [b"gzip", b"br", b"GZIP, br", b"zstd"])
