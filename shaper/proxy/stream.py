@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import cast
 
 from mitmproxy import http
-from mitmproxy.connection import Connection
+from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
@@ -320,6 +320,8 @@ class ShapedStream(HttpStream):
         else:
             passage.settle = shaping.policed(verdict, lane.writer)
         gate = self._gate(source)
+        if gate is None and verdict.shaped and source.state & ConnectionState.CAN_READ:
+            shaping.metrics.fallback(Fallback.GATE)
         rate = min((limit.rate for limit in verdict.limits), default=None) if verdict.shaped else None
         mark = marks(rate)
         wide, room = WIDE if rate is None else max(0, mark.high - WINDOW), 0

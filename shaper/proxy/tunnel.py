@@ -19,6 +19,7 @@ from shaper.proxy.gate import WINDOW, GatedReader
 from shaper.proxy.lane import Lane
 from shaper.proxy.shaping import Settle, Shaping
 from shaper.proxy.visitor import Visitor
+from shaper.record.fallback import Fallback
 from shaper.record.live import LiveTransfer
 from shaper.record.transfer import Outcome
 
@@ -122,6 +123,7 @@ class ShapedTunnel(TCPLayer):
         lane = Lane.to(side.sink, [], handler)
         io = handler.transports.get(side.source)
         if lane is None:
+            shaping.metrics.fallback(Fallback.PACING)
             return
         now = monotonic()
         pacer = shaping.pacer(self._verdict, self._visitor, side.live.direction, now)

@@ -307,6 +307,14 @@ async def test_a_bucket_that_fails_lets_its_backlog_pass_and_is_counted(exchange
     assert count("shaper_fallbacks_total", {"reason": "pacing"}) == 1
 
 
+async def test_an_origin_that_cannot_be_held_back_is_counted_and_slowed_all_the_same(exchange, shaping, monkeypatch):
+    monkeypatch.setattr("shaper.proxy.stream.gate_for", lambda *_: None)
+    book = exchange(LENGTH + BODY)
+    assert book.to("client") == LENGTH + BODY[:100]
+    count = shaping.metrics.registry.get_sample_value
+    assert count("shaper_fallbacks_total", {"reason": "gate"}) == 1
+
+
 HINTS = b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n"
 
 

@@ -120,6 +120,15 @@ async def test_a_reload_keeps_a_tunnels_verdict(tunnel, shaping):
     assert shaping.levels.backlog == 0
 
 
+async def test_a_tunnel_without_a_way_past_the_layers_passes_and_is_counted(tunnel, shaping, monkeypatch):
+    monkeypatch.setattr("shaper.proxy.lane.Lane.to", lambda *_: None)
+    book = tunnel()
+    book.receive("origin", DATA)
+    assert book.to("client") == DATA
+    count = shaping.metrics.registry.get_sample_value
+    assert count("shaper_fallbacks_total", {"reason": "pacing"}) == 1
+
+
 async def test_a_full_backlog_holds_its_sender(tunnel, shaping):
     book = tunnel(direction="both")
     book.receive("client", bytes(33_000))
