@@ -312,7 +312,8 @@ class ShapedStream(HttpStream):
         source, sink = reversed(ends) if up else ends
         framer = framer_of(self._http.connections[sink])
         lane = Lane.to(sink, framer.context.layers, handler)
-        if lane is None:
+        waits = isinstance(framer, Http2Client) and self.stream_id not in framer.our_stream_id
+        if lane is None or waits:  # for a place among the origin's streams: mitmproxy queues the upload until then
             shaping.metrics.fallback(Fallback.PACING)
             return
         if up:

@@ -61,6 +61,7 @@ class Writer(asyncio.StreamWriter):
         self.say, self.unsent, self.closing, self.reading, self.max_size = say, 0, False, True, 0
 
     transport = property(lambda self: self)
+    __del__ = lambda self: None  # noqa: E731
     is_closing = lambda self: self.closing  # noqa: E731
     is_reading = lambda self: self.reading  # noqa: E731
     get_write_buffer_size = lambda self: self.unsent  # noqa: E731
@@ -161,7 +162,7 @@ class Playbook:
         return self.wait(0)
 
     def _ring(self):
-        for bell in [bell for bell in self._bells if bell._rung.is_set()]:
+        while bell := next((bell for bell in self._bells if bell._rung.is_set()), None):
             self._bells.remove(bell)
             self.feed(Rung(bell))
         return self

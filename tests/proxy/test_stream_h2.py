@@ -259,3 +259,30 @@ async def test_a_client_connection_that_ends_frees_all_its_streams(peers, shapin
     both.book.close("client")
     assert (len(shaping.live), shaping.levels.backlog, both.book.ticker.armed) == (0, 0, 0)
     assert [record.outcome for record in records] == ["client-abort"] * 3
+
+
+async def test_an_upload_that_waits_for_a_place_at_the_origin_arrives_whole(peers, book, shaping):
+    """An origin may allow fewer streams than a client opens; what comes meanwhile waits in mitmproxy's queue."""
+    book.hooks["requestheaders"] = lambda flow: setattr(flow.request, "stream", True)
+    shaping.swap(policy(direction="both"))
+    both = peers()
+    both.origin.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 1})
+    both.exchange()
+    head = {":method": "POST", ":scheme": "http", ":authority": "www.media.test", ":path": "/"}
+    for stream in (1, 3):
+        both.client.send_headers(stream, [*head.items(), ("content-type", "image/png")])
+        both.client.send_data(stream, BODY, end_stream=True)
+    both.wait(1.1)
+    requests = [event.stream_id for event in both.seen["origin"] if isinstance(event, h2.events.RequestReceived)]
+    assert len(requests) == 1
+    both.origin.send_headers(requests[0], [(":status", "204")], end_stream=True)
+    both.wait(2)
+    requests = [event.stream_id for event in both.seen["origin"] if isinstance(event, h2.events.RequestReceived)]
+    assert len(requests) == 2
+    both.origin.send_headers(requests[1], [(":status", "204")], end_stream=True)
+    both.wait(1)
+    for request in requests:
+        arrived = [e for e in both.seen["origin"] if getattr(e, "stream_id", None) == request]
+        assert b"".join(e.data for e in arrived if isinstance(e, h2.events.DataReceived)) == BODY
+        assert any(isinstance(e, h2.events.StreamEnded) for e in arrived)
+    assert not shaping.live
