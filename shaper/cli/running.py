@@ -35,6 +35,7 @@ from shaper.policy.verdict import Person
 from shaper.proxy.server import ConnectTo, Proxy, Settings
 from shaper.record.exposition import serve
 from shaper.record.journal import Journal
+from shaper.record.log import begin as begin_log
 from shaper.record.metrics import Metrics
 
 log = logging.getLogger("shaper")
@@ -103,7 +104,7 @@ class Run:
 
     async def serve(self) -> None:
         """Run until SIGTERM or SIGINT."""
-        logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+        begin_log()
         loop, stop, proxy = asyncio.get_running_loop(), asyncio.Event(), None
         metrics = Metrics()
         with ExitStack() as stack:
@@ -119,6 +120,8 @@ class Run:
             try:
                 proxy = self._proxy(metrics, journal, volunteers)
                 await proxy.start()
+                if volunteers:
+                    volunteers.proxy = proxy
                 adoption = Adoption(self.source, self.certified, proxy, volunteers)
                 with ExitStack() as control:
                     if self.control:

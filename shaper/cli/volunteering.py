@@ -33,7 +33,7 @@ from shaper.policy.model import Policy
 from shaper.policy.refused import RefusedError
 from shaper.proxy.authority import Authority
 from shaper.proxy.leaf import Leaves
-from shaper.proxy.server import ConnectTo, Settings, Site, authority_for
+from shaper.proxy.server import ConnectTo, Proxy, Settings, Site, authority_for
 from shaper.proxy.site import CHECK
 from shaper.record import private
 from shaper.record.metrics import Metrics
@@ -60,6 +60,7 @@ class Volunteering:
         stack: ExitStack,
     ) -> None:
         self._people = people
+        self.proxy: Proxy | None = None  # once it is up
         self.roster = self._open_roster(policy, journal, stack)
         self._study = Study(
             policy=policy,
@@ -81,6 +82,7 @@ class Volunteering:
             certificate=Certificate.read(authority.pem) if authority else None,
             pieces=_pieces() if test else (),
             open_to_all=people.open_to_all,
+            trusts=lambda client: self.proxy.trusts(client) if self.proxy else None,
             count=lambda status: metrics.request_refused("site", status),
         )
         site = self._serve(self.app, authority, secret, stack)

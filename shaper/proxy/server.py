@@ -144,6 +144,11 @@ class Proxy:
                 raise RefusedError(f"{place}: the proxy cannot listen here: {reason}", remedy)
             await asyncio.sleep(0.005)
 
+    def trusts(self, client: str) -> None:
+        """Note, from any thread, that a client trusts the CA now: what it refused before is no longer left alone."""
+        if self._running:
+            self._running.get_loop().call_soon_threadsafe(self.admitting.pinned.forget, client)
+
     def swap(self, policy: Policy) -> None:
         """Put another policy in force; transfers under way keep their verdict. One refused changes nothing."""
         authority = self._authority_for(policy)

@@ -42,8 +42,8 @@ def make_site(
     """Return the site, and hold the roster to its texts.
 
     `secret` signs sessions and makes the proxy known, which is to add `via.introduction(secret)` to what it passes on.
-    Without `open_to_all` only who brings an invitation may join. `trusts` is told whose browser has come to trust the CA,
-    `count` the status of every refusal.
+    Without `open_to_all` only who brings an invitation may join. `trusts` is told whose browser has come to trust the
+    CA, and `count` the status of every refusal.
     """
     app = Flask(__name__)
     app.extensions["shaper"] = Site(

@@ -1,36 +1,26 @@
-"""A study, its roster and its site; and a whole lab in one process: origin, proxy, CA and site."""
+"""A study, its roster and its site; and a whole lab as a process, origin, proxy, CA and all."""
 
-import asyncio
 import os
 import re
-import ssl
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from shaper.lab.origin import Origin
-from shaper.onboarding.roster import Roster, open_roster
+from shaper.cli.volunteering import TEST
+from shaper.onboarding.roster import open_roster
 from shaper.onboarding.site.address import Addresses
 from shaper.onboarding.site.app import make_site
 from shaper.onboarding.site.certificate import Certificate
-from shaper.onboarding.site.server import serve
 from shaper.onboarding.site.study import Study
 from shaper.onboarding.site.trial import Piece
-from shaper.onboarding.site.via import introduction
 from shaper.policy.model import Policy
 from shaper.policy.verdict import Reason
 from shaper.proxy.authority import ensure
-from shaper.proxy.leaf import Leaves
-from shaper.proxy.server import ConnectTo, Proxy, Settings, Site
 from shaper.record.transfer import Outcome, TransferRecord
+from tests.running_study import RIGHT, running_study
 
 SECRET = b"a secret of 32 bytes for testing"
 ORIGIN = "photos.example.org"
-RIGHT = {"read": "targets", "keep": "figures", "stop": "press", "adult": "yes", "choice": "yes"}
 PIECES = (
     Piece("text", "/index.html", 2984),
     Piece("photo", "/photos/dusk.jpg", 47194),
@@ -165,85 +155,10 @@ def shot():
     return take
 
 
-@dataclass
-class Lab:
-    """What a lab runs for its volunteers, all on loopback."""
-
-    study: Study
-    roster: Roster
-    own: str
-    proxy: str
-    ca_pem: Path
-
-    def invite(self):
-        """Return a credential and the link that carries it."""
-        _, credential = self.roster.enrol()
-        return credential, f"{self.own}/join/{credential.token}"
-
-
-@pytest.fixture
-def lab(tmp_path):
-    """Start all of it with the real parts, and end it."""
-    policy, check = a_policy(), Addresses(own="", proxy="").check
-    study = a_study(policy=policy)
-    with ExitStack() as stack:
-        origin = stack.enter_context(Origin([ORIGIN]))
-        authority = ensure(tmp_path / "ca", [*policy.targets["photos"].hosts, check], policy.study)
-        roster = open_roster(tmp_path / "volunteers.sqlite", policy.study)
-        stack.callback(roster.close)
-        apps = []  # the site's, once the proxy's address is known
-
-        def late(environ, start):
-            return apps[0](environ, start)
-
-        site = serve(late)
-        stack.callback(site.close)
-        secure = serve(late, tls=tls_for(authority, check, tmp_path))
-        stack.callback(secure.close)
-        settings = Settings(
-            ca_dir=tmp_path / "ca",
-            origin_ca=origin.ca_pem,
-            require_auth=True,
-            site=Site(http=("127.0.0.1", site.port), https=("127.0.0.1", secure.port), introduce=introduction(SECRET)),
-            connect_to=(ConnectTo(ORIGIN, 443, "127.0.0.1", origin.port),),
-        )
-        proxy = stack.enter_context(proxying(policy, settings, roster))
-        own = f"http://127.0.0.1:{site.port}"
-        addresses = Addresses(own=own, proxy=proxy, lab=f"https://{ORIGIN}")
-        certificate = Certificate.read(authority.pem)
-        apps.append(make_site(roster, study, addresses, secret=SECRET, certificate=certificate, pieces=PIECES))
-        yield Lab(study, roster, own, proxy, authority.pem)
-
-
-def tls_for(authority, host, directory):
-    """Return a server's TLS context with a leaf of the lab's CA."""
-    leaf = Leaves(authority).leaf(host)
-    file = directory / "check.pem"
-    file.write_bytes(
-        leaf.privatekey.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + leaf.cert.to_pem()
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return context
-
-
-@contextmanager
-def proxying(policy, settings, roster):
-    """Run the proxy in a thread of its own; its address is the value."""
-    loop = asyncio.new_event_loop()
-    thread = Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-
-    async def start():
-        proxy = Proxy(policy, settings, [roster], registry=roster, key=SECRET)
-        await proxy.start()
-        return proxy
-
-    proxy = asyncio.run_coroutine_threadsafe(start(), loop).result(30)
-    try:
-        yield "{}:{}".format(*proxy.address)
-    finally:
-        asyncio.run_coroutine_threadsafe(proxy.stop(), loop).result(30)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The real thing: a process, its people, its site, its proxy."""
+    home = tmp_path_factory.mktemp("lab")
+    targets = {"photos": {"hosts": [ORIGIN, "*.photos.example.org", TEST]}}
+    with running_study(home, a_policy(targets=targets).model_dump_json(exclude_unset=True)) as study:
+        yield study

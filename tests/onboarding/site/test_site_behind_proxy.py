@@ -4,7 +4,9 @@ import subprocess
 
 import pytest
 
+from shaper.cli.volunteering import TEST
 from shaper.onboarding.site.via import CLIENT, KEY
+from tests.running_study import until
 
 
 @pytest.fixture
@@ -15,7 +17,7 @@ def curl(needs, lab):
         user = f"{login.username}:{login.password}@" if login else ""
         command = [program, "-sS", "-m", "20", "-x", f"http://{user}{lab.proxy}", "--cacert", lab.ca_pem]
         command += ["-o", "-", "-w", "\n%{http_code} %{http_connect}", *options, url]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         page, _, codes = done.stdout.rpartition("\n")
         return page, codes
 
@@ -24,9 +26,8 @@ def curl(needs, lab):
 
 @pytest.fixture
 def joined(lab):
-    pseudonym, credential = lab.roster.enrol()
-    lab.roster.consent(pseudonym, next(iter(lab.roster.texts)), "en")
-    return pseudonym, credential
+    person = lab.join()
+    return lab.members[-1]["pseudonym"], person.login
 
 
 def test_whoever_has_not_joined_can_read_what_joining_means(curl):
@@ -56,6 +57,18 @@ def test_the_check_host_wants_the_password_over_http_and_none_over_https(curl, j
     page, codes = curl("https://check.shaper.lab/trusted")
     assert codes == "200 200"
     assert "still there" in page
+
+
+def test_a_site_that_was_refused_before_the_certificate_was_trusted_is_opened_after_it(curl, lab):
+    """As the set-up page has it: the study's sites go to the proxy first, and its certificate is trusted then."""
+    person = lab.join()
+    untrusting = ["--cacert", "/etc/ssl/certs/ca-certificates.crt"]
+    photo = f"https://{TEST}/photos/dusk.jpg"
+    assert curl(photo, *untrusting, login=person.login)[1] == "000 200"
+    assert curl(photo, login=person.login)[1] == "000 200"  # it is left alone now: its own certificate is shown
+    token = person.get("/setup").partition('data-token="')[2].partition('"')[0]
+    assert curl(f"https://check.shaper.lab/seen/{token}.svg", login=person.login)[1] == "200 200"
+    assert until(lambda: curl(photo, login=person.login)[1] == "200 200")
 
 
 def test_every_other_host_wants_the_password(curl, lab):

@@ -1,9 +1,9 @@
-"""Whole journeys through the real proxy, in real browsers: from the invitation to a slowed photo to nothing left."""
+"""Whole journeys through `shaper run`, in real browsers: from the invitation to a slowed photo to nothing left."""
 
 import json
 import time
 
-from shaper.onboarding.member import State
+from shaper.onboarding.credentials import Credential
 
 from .chromium import Chromium, distrust, trust
 from .conftest import PIECES
@@ -11,6 +11,12 @@ from .marionette import Firefox
 
 SLOWED = sum(piece.size for piece in PIECES if piece.kind != "text")
 LEAST = (SLOWED - 3 * 2048) * 8 / 400e3  # seconds that the slowed pieces must take: 400 kbit/s, a burst of 2 KiB each
+
+
+def invite(lab):
+    """Return an invitation's link, and what the proxy will ask for."""
+    link = lab.invite()
+    return Credential.parse(link.rpartition("/")[2]), link
 
 
 def consent(browser, link, shot, name):
@@ -74,7 +80,7 @@ def leave(browser, lab, shot, name):
     browser.click("main a[href='/delete']")
     browser.click("form[action='/delete'] button")
     assert browser.text("h1") == "Deleted"
-    assert lab.roster.members() == []
+    assert lab.members == []
 
 
 def check_gone(browser, lab, sign):
@@ -90,7 +96,7 @@ def all_green(count):
 def test_a_volunteer_with_chromium(lab, tmp_path, needs, shot):
     program = needs("chromium", "apt-get install chromium")
     certutil = needs("certutil", "apt-get install libnss3-tools")
-    login, link = lab.invite()
+    login, link = invite(lab)
     options = {"pac": f"{lab.own}/proxy.pac", "proxy": lab.proxy, "login": login}
     with Chromium(program, tmp_path, **options) as browser:
         consent(browser, link, shot, "chromium")
@@ -134,7 +140,7 @@ database.deleteCertificate(database.constructX509FromBase64(arguments[0]));
 
 def test_a_volunteer_with_firefox(lab, tmp_path, needs, shot):
     program = needs("firefox-esr", "apt-get install firefox-esr")
-    login, link = lab.invite()
+    login, link = invite(lab)
     body = "".join(lab.ca_pem.read_text().splitlines()[1:-1])
     proxy = {"network.proxy.type": 2, "network.proxy.autoconfig_url": f"{lab.own}/proxy.pac"}
     with Firefox(program, tmp_path / "profile", proxy) as browser:
@@ -160,7 +166,7 @@ def test_a_volunteer_with_firefox(lab, tmp_path, needs, shot):
 def test_a_volunteer_without_javascript(lab, tmp_path, needs, shot):
     program = needs("chromium", "apt-get install chromium")
     certutil = needs("certutil", "apt-get install libnss3-tools")
-    login, link = lab.invite()
+    login, link = invite(lab)
     trust(tmp_path, lab.ca_pem, certutil)
     options = {"pac": f"{lab.own}/proxy.pac", "proxy": lab.proxy, "login": login, "java_script_enabled": False}
     with Chromium(program, tmp_path, **options) as browser:
@@ -177,11 +183,11 @@ def test_a_volunteer_without_javascript(lab, tmp_path, needs, shot):
         glass(browser, lab)
         shot(browser, "plain-glass")
         browser.click("form[action='/stop'] button")
-        (member,) = lab.roster.members()
-        assert member.state is State.STOPPED
+        (member,) = lab.members
+        assert member["state"] == "stopped"
         browser.click("main a[href='/delete']")
         browser.click("form[action='/delete'] button")
-        assert lab.roster.members() == []
+        assert lab.members == []
         browser.go(f"{lab.own}/remove")
         browser.click("noscript a, main a[href^=https]")
         assert "still there" in browser.text("main")

@@ -11,11 +11,12 @@ from shaper.onboarding.site import pac
 from shaper.onboarding.site.browser import BROWSERS, SYSTEMS, Browser
 from shaper.onboarding.site.certificate import Certificate
 from shaper.onboarding.site.checks import LIFE, MOST, Checks
+from shaper.onboarding.site.via import introduction
 from shaper.onboarding.site.wording import languages
 from shaper.policy.target import HostSet
 
 from .chromium import Chromium
-from .conftest import a_policy, a_study
+from .conftest import SECRET, a_policy, a_study
 
 AGENTS = {
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0": ("firefox", "linux", "firefox"),
@@ -158,7 +159,7 @@ def test_each_name_that_is_reached_turns_a_line_green(participant):
     assert participant.get("/setup").text.count('class="green"') == 3
 
 
-def test_the_password_is_shown_until_the_proxy_is_reached_and_can_be_made_anew(participant, roster):
+def test_the_password_is_shown_until_the_proxy_lets_them_in_and_can_be_made_anew(participant, roster):
     shown = participant.get("/setup").text
     password = shown.split("Password for the proxy")[1].split("<code")[1].split(">")[1].split("<")[0]
     assert roster.authenticate(
@@ -166,6 +167,10 @@ def test_the_password_is_shown_until_the_proxy_is_reached_and_can_be_made_anew(p
     )
     token = shown.split('data-token="')[1].split('"')[0]
     participant.get(f"/seen/{token}.svg", headers={"Host": "shaper.lab"})
+    assert password in participant.get("/setup").text  # a picture comes without it
+    (member,) = roster.members()
+    vouched = introduction(SECRET)(member.pseudonym) | {"Host": "check.shaper.lab"}
+    participant.get(f"/reached/{token}", headers=vouched)
     assert password not in participant.get("/setup").text
     assert participant.post("/setup/credential", page="/setup").location == "/setup"
     assert password not in participant.get("/setup").text
