@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from bench import accuracy, collateral, cost, scale
+from bench import accuracy, collateral, cost, passing, scale
 from bench import fairness as fair
 from bench.origin import Origin
 from bench.scoreboard import Scoreboard
@@ -164,7 +164,29 @@ async def fairness(bench):
     one.stop()
 
 
-SECTIONS = {each.__name__: each for each in (rate, shape, page, h1_origin, memory, processor, crowd, fairness)}
+async def unslowed(bench):
+    """Traffic of targets that is no media, and tunnels of hosts that are no target, against mitmproxy"""
+    for tunnelled, least in ((False, 97), (True, 95)):
+        for protocol in ("h1",) if tunnelled else ("h1", "h2"):
+            told = {subject.name: [] for subject in (bench.mitmproxy, bench.shaper)}
+            for _ in range(3 if bench.quick else 9):
+                for subject in (bench.mitmproxy, bench.shaper):
+                    speed, a_gigabyte = passing.throughput(subject, protocol, tunnelled=tunnelled)
+                    often, a_request = await passing.requests(subject, protocol, tunnelled=tunnelled, seconds=1.0)
+                    told[subject.name].append((speed, a_gigabyte, often, a_request))
+            label = "tunnel" if tunnelled else f"intercepted {protocol}"
+            units = (("MB/s", True), ("s/GB", False), ("requests/s", True), ("CPU µs a request", False))
+            both = [[median(column) for column in zip(*told[name], strict=True)] for name in ("mitmproxy", "shaper")]
+            for (unit, higher), floor, ours in zip(units, *both, strict=True):
+                bench.board.add("mitmproxy", f"{label}, {unit}", floor)
+                bench.board.add("shaper", f"{label}, {unit}", ours)
+                share = 100 * (ours / floor if higher else floor / ours)
+                bench.board.add("shaper", f"{label}, {unit}, against mitmproxy", share, "%", least)
+
+
+SECTIONS = {
+    each.__name__: each for each in (rate, shape, page, h1_origin, memory, processor, crowd, fairness, unslowed)
+}
 
 
 async def run(bench, chosen):

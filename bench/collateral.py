@@ -12,12 +12,13 @@ STALLED = 3.0
 
 
 @asynccontextmanager
-async def slowed(subject, sessions, count, settle=1.0):
+async def slowed(subject, sessions, count, settle=None):
     """Keep `count` slowed transfers of 50 MB going, spread over sessions."""
     tasks = [
-        asyncio.create_task(sessions[i % len(sessions)].request(subject.picture, timeout=600)) for i in range(count)
+        asyncio.create_task(sessions[i % len(sessions)].request(subject.picture_of(i), timeout=600))
+        for i in range(count)
     ]
-    await asyncio.sleep(settle if count else 0)
+    await asyncio.sleep(settle or 1.0 + count / 50 if count else 0)
     try:
         yield tasks
     finally:

@@ -84,9 +84,12 @@ async def read_ahead(subject, protocol, count, *, stalled=False, seconds=6.0):
     got = [0]
     for session in sessions:
         _count_reads(session, got)
-    path = "/50m.jpg" if stalled else subject.picture
     tasks = [
-        asyncio.create_task(sessions[i % len(sessions)].request(path, timeout=600, appetite=appetite))
+        asyncio.create_task(
+            sessions[i % len(sessions)].request(
+                "/50m.jpg" if stalled else subject.picture_of(i), timeout=600, appetite=appetite
+            )
+        )
         for i in range(count)
     ]
     await asyncio.sleep(seconds)

@@ -1,7 +1,7 @@
 """The origin of all benchmarks: nginx, foreign and fast, on loopback with TLS, with and without HTTP/2.
 
-Any path may begin with /slow/ (nginx itself then limits the rate to 150 kbit/s) or with /rN/, which is for proxies
-that choose a rate by path and is ignored here.
+Any path may begin with /slow/ (nginx itself then limits the rate to 150 kbit/s) or with /rN/ or /rN/I/, which is for
+proxies that choose a rate by path and is ignored here.
 """
 
 import os
@@ -27,7 +27,7 @@ http {{
   server {{
     listen 127.0.0.1:{h2} ssl http2; listen 127.0.0.1:{plain};
     listen 127.0.0.1:{tunnel} ssl http2;
-    rewrite ^/r[0-9]+(/.*)$ $1 last;
+    rewrite ^/r[0-9]+(?:/[0-9]+)?(/.*)$ $1 last;
     location /slow/ {{ rewrite ^/slow(/.*)$ $1 break; limit_rate 18750; }}
   }}
 }}

@@ -17,11 +17,11 @@ class Counter:
         self.size += size
 
 
-async def started(sessions, count, path):
+async def started(subject, sessions, count):
     """Start transfers, wait until each has got something, and return their counters and tasks."""
     counters = [Counter() for _ in range(count)]
     tasks = [
-        asyncio.create_task(sessions[i % len(sessions)].request(path, timeout=600, watch=counter))
+        asyncio.create_task(sessions[i % len(sessions)].request(subject.picture_of(i), timeout=600, watch=counter))
         for i, counter in enumerate(counters)
     ]
     begun = monotonic()
@@ -34,7 +34,7 @@ async def many(subject, protocol, count, rate, *, seconds=10.0):
     """Return each transfer's achieved over configured rate, the page's times beside them, and the share of a core."""
     sessions = await sessions_for(subject, protocol, count)
     other = await subject.connect("h1")
-    counters, tasks = await started(sessions, count, subject.picture)
+    counters, tasks = await started(subject, sessions, count)
     await asyncio.sleep(3)
     begun, cpu, before = monotonic(), subject.program.cpu(), [counter.size for counter in counters]
     times = await page_times(other, subject.page, seconds)

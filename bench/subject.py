@@ -49,6 +49,11 @@ class Subject:
         _ = rate
         return f"/{size}.jpg"
 
+    def picture_of(self, index):
+        """Return the path for one of many slowed transfers at once."""
+        _ = index
+        return self.picture
+
     def configured(self, rate):
         """Return the rate that it really is configured to, in bit/s."""
         return rate
