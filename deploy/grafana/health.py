@@ -219,6 +219,46 @@ def health() -> dashboard.Dashboard:
                 high=2,
             )
         )
+        .with_row(dashboard.Row("What it refuses"))
+        .with_panel(
+            series(
+                "Bounds reached",
+                "Times a second that a client or an origin was over a bound and was ended. Idle connections, which end"
+                " so every day, are left out.",
+                "cps",
+                query(f'sum by (bound) (rate(shaper_bounds_total{{{INSTANCE},bound!="idle"}}{RATE}))', "{{bound}}"),
+                span=8,
+                bound=[(0.1, "yellow"), (1, "red")],
+                high=0.1,
+            )
+        )
+        .with_panel(
+            series(
+                "Refused destinations",
+                "Connections a second that were not made because they led to this machine or into a private network."
+                " A rise means that somebody reaches for what is not theirs.",
+                "cps",
+                query(f"sum by (reason) (rate(shaper_refused_destinations_total{{{INSTANCE}}}{RATE}))", "{{reason}}"),
+                span=8,
+                bound=[(0.1, "yellow"), (1, "red")],
+                high=0.1,
+            )
+        )
+        .with_panel(
+            series(
+                "Refused requests",
+                "Requests a second that the proxy, the volunteers' site or the control API refused. A rise of 407 at"
+                " the proxy or 401 at the control API means that somebody guesses.",
+                "cps",
+                query(
+                    f"sum by (surface, status) (rate(shaper_refused_requests_total{{{INSTANCE}}}{RATE}))",
+                    "{{surface}} {{status}}",
+                ),
+                span=8,
+                bound=[(0.1, "yellow"), (1, "red")],
+                high=0.1,
+            )
+        )
         .with_row(dashboard.Row("What passes"))
         .with_panel(
             series(
@@ -233,7 +273,7 @@ def health() -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Tunnelled bytes",
-                "Bytes a second of tunnels that a rule shapes as a whole, added when a tunnel ends.",
+                "Bytes a second of what is relayed without decryption, slowed or not, added when a tunnel ends.",
                 "Bps",
                 query(f"sum by (direction) (rate(shaper_tunnel_bytes_total{{{INSTANCE}}}{RATE}))", "{{direction}}"),
                 stacked=True,

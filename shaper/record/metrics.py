@@ -35,6 +35,7 @@ ENUMERATED = frozenset(
 )
 SURFACES = ("proxy", "site", "control")
 REFUSALS = (400, 401, 403, 404, 405, 407, 409, 413, 415, 421, 422, 429, 500, 503)  # statuses of theirs
+GUESSES = (("proxy", "407"), ("control", "401"))  # at 0 from the start, so that the first shows as a rise
 
 
 class Metrics(Families):
@@ -133,6 +134,8 @@ class Metrics(Families):
             "surface",
             "status",
         )
+        for surface, status in GUESSES:
+            self._refused_requests(surface, status)
         self._bounds = self.counter(
             "bounds_total", "Times that a bound was reached and what exceeded it ended.", "bound"
         )
