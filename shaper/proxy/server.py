@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -35,6 +36,10 @@ from shaper.proxy.shaping import Shaping
 from shaper.proxy.site import CHECK, Introducing, Site
 from shaper.record.metrics import Metrics
 from shaper.record.transfer import Outcome, Recorder
+
+LOOKUPS = 100
+"""Names that can be looked up at once. asyncio has six threads for that on a machine with two processors, and a name
+whose servers do not answer keeps one for half a minute."""
 
 __all__ = ["ConnectTo", "Proxy", "Settings", "Site"]
 
@@ -107,6 +112,7 @@ class Proxy:
         discretion.install()
         gate.install()
         trailers.install()
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS, "names"))
         logging.getLogger(proxyserver.__name__).setLevel(logging.CRITICAL)  # we say ourselves why we cannot listen
         proxy_protocol.install([ip_network(each) for each in self.settings.proxy_protocol_from])
         settings, master = self.settings, Master(Options(), with_termlog=False)

@@ -20,6 +20,7 @@ from shaper.policy.refused import RefusedError
 from shaper.record.metrics import Metrics
 
 TIMEOUT = 10.0
+SCRAPERS = 16  # at once; more are hung up on
 SLICE = 0.0005
 
 type App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -78,6 +79,24 @@ def _app(metrics_app: App) -> App:
 
 
 class _Server(ThreadingWSGIServer):
+    def __init__(self, *args: Any) -> None:
+        self._free = threading.BoundedSemaphore(SCRAPERS)
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Have a thread answer, if there is one to spare."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, in a thread that is free again afterwards."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
     def server_bind(self) -> None:
         """Bind without the reverse DNS look-up of http.server, which can take seconds."""
         TCPServer.server_bind(self)

@@ -1,9 +1,12 @@
 """The metrics as a scraper, a supervisor and a stranger meet them, over real sockets."""
 
 import gzip
+import select
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -12,7 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from shaper.policy.refused import RefusedError
-from shaper.record.exposition import serve
+from shaper.record.exposition import SCRAPERS, serve
 from shaper.record.metrics import Metrics
 
 
@@ -75,6 +78,23 @@ def test_a_scraper_that_hangs_keeps_nobody_waiting(server):
         stuck.sendall(b"GET /metrics HT")
         rude.sendall(b"\x16\x03\x01 no http at all\r\n\r\n")
         assert b"shaper_responses_total" in fetch(server.url)[1]
+
+
+def test_scrapers_that_hang_cost_few_threads_and_the_next_is_served_once_they_left(server):
+    before, hanging = threading.active_count(), []
+    for _ in range(SCRAPERS + 8):
+        hanging.append(socket.create_connection(server.address))
+        time.sleep(0.01)  # few can wait to be accepted
+    soon = time.monotonic() + 5
+    while len(select.select(hanging, [], [], 0.1)[0]) < 8:  # hung up on
+        assert time.monotonic() < soon
+    assert threading.active_count() <= before + SCRAPERS
+    for each in hanging:
+        each.close()
+    while threading.active_count() > before:
+        assert time.monotonic() < soon
+        time.sleep(0.01)
+    assert b"shaper_responses_total" in fetch(server.url)[1]
 
 
 def test_a_taken_port_is_refused_in_one_line_with_a_remedy(server):
