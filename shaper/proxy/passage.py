@@ -3,16 +3,19 @@
 A passage may have no channel: then the body passes unshaped and is only accounted for.
 """
 
+from dataclasses import replace
+
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers.http import HttpEvent
 
-from shaper.policy.verdict import Facts, Verdict
+from shaper.policy.verdict import Facts, Reason, Verdict
 from shaper.proxy.bell import Bell
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
 from shaper.proxy.shadow import Shadow
 from shaper.proxy.shaping import Settle, Shaping
 from shaper.proxy.visitor import Visitor
+from shaper.record.fallback import Fallback
 from shaper.record.live import LiveTransfer
 from shaper.record.transfer import Outcome, Wait
 
@@ -71,6 +74,15 @@ class Passage:
             return None
         deferred, self._deferred, self._bell = self._deferred, None, None
         return deferred
+
+    def bypass(self, size: int) -> None:
+        """Note a body that another addon made, or had collected: it passed as a whole, whatever was decided."""
+        now, verdict = monotonic(), self.live.verdict
+        self.live.took(size, now)
+        self.live.gave(size, now, 0.0)
+        if verdict and verdict.shaped:
+            self._shaping.metrics.fallback(Fallback.PACING)
+            self.live.verdict = replace(verdict, reason=Reason.ERROR)
 
     def close(self) -> None:
         """Drop backlog, alarm and policing, before a channel for another verdict or at the end."""

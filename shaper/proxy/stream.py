@@ -251,6 +251,9 @@ class ShapedStream(HttpStream):
         yield from super().flow_done()
         if isinstance(self.child_layer, TCPLayer):
             self.child_layer.flow = None
+        response = self.flow.response
+        if self._down and response and not response.stream and response.raw_content:
+            self._down.bypass(len(response.raw_content))
         self._finish(Outcome.COMPLETE)
 
     def handle_protocol_error(

@@ -297,6 +297,20 @@ async def test_what_another_addon_makes_of_a_body_is_what_is_slowed(exchange, bo
     assert book.transcript[-1][1] == BODY[::2][-len(book.transcript[-1][1]) :]
 
 
+@pytest.mark.parametrize("body", [LENGTH + BODY, CHUNKED + b"44c\r\n" + BODY + b"\r\n0\r\n\r\n"])
+async def test_a_body_that_another_addon_collects_passes_whole_and_does_not_count_as_slowed(
+    exchange, book, shaping, records, body
+):
+    book.hooks["responseheaders"] = lambda flow: setattr(flow.response, "stream", False)
+    exchange(body)
+    assert BODY in book.to("client")
+    (record,) = records
+    assert (record.outcome, record.size, record.received, record.held) == ("complete", 1100, 1100, 0)
+    assert (record.media, record.reason, record.rate) == ("image", "error", None)
+    count = shaping.metrics.registry.get_sample_value
+    assert count("shaper_fallbacks_total", {"reason": "pacing"}) == 1
+
+
 async def test_a_bucket_that_fails_lets_its_backlog_pass_and_is_counted(exchange, shaping, records, monkeypatch):
     book = exchange(LENGTH + BODY)
     monkeypatch.setattr("shaper.pacing.token_bucket.TokenBucket.reserve", lambda *_: 1 / 0)
