@@ -1,11 +1,13 @@
-"""The real Prometheus scrapes two real proxies, one an arm, under real traffic: the dashboards show it.
+"""The real Prometheus scrapes real proxies, one an arm and one with volunteers: every dashboard's queries get points.
 
 Quantiles and rates read from Prometheus are held against the proxies' own journals, which are exact.
 """
 
 import asyncio
 import math
+import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from shaper.cli.proxy_process import ProxyProcess
 from shaper.lab.origin import Origin
 from shaper.measure.probe import fetch
 from shaper.record.journal import read
+from tests.running_study import RunningStudy, running_study
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -40,8 +43,7 @@ PAGE = [
     *(f"/bytes?size={size}&type=image/jpeg" for size in (20_000, 45_000, 80_000)),
     "/bytes?size=250000&type=video/mp4",
 ]
-# What a proxy alone does not say: volunteers and calibration are told by the commands that know of them.
-SILENT = {"shaper-volunteers"}
+PHOTO = f"https://{NAME}{PAGE[2]}"
 
 
 async def load_pages(proxy: ProxyProcess, origin: Origin, seconds: float) -> None:
@@ -56,11 +58,20 @@ async def load_pages(proxy: ProxyProcess, origin: Origin, seconds: float) -> Non
     await fetch(f"https://{NAME}/bytes?size=5000000&type=image/png", timeout=0.5, **ask)
 
 
-async def until_scraped(prometheus: Prometheus, journals: dict[str, Path]) -> None:
+def take_part(study: RunningStudy, origin: Origin) -> None:
+    """One person consents and loads a photo, one loads it without having consented, and one guesses a password."""
+    consented, invited = study.join().token, study.invite().partition("/join/")[2]
+    ask = ["curl", "-s", "-o", "/dev/null", "--max-time", "20", "-x", study.proxy, "-U"]
+    for token, ca, code in ((consented, study.ca_pem, 0), (invited, origin.ca_pem, 0), ("no-body", study.ca_pem, 56)):
+        login = token.replace("-", ":")
+        assert subprocess.run([*ask, login, "--cacert", ca, PHOTO], check=False).returncode == code
+
+
+async def until_scraped(prometheus: Prometheus, journals: Sequence[Path]) -> None:
     """Wait until Prometheus has seen what the journals hold."""
     deadline = time.monotonic() + 60
     while True:
-        lines = sum(record.level == "media" for path in journals.values() for record in read(path))
+        lines = sum(record.level == "media" for path in journals for record in read(path))
         if prometheus.now(f"sum(shaper_responses_total) == {lines}", time.time()):
             return
         assert time.monotonic() < deadline, "prometheus never saw it"
@@ -70,7 +81,7 @@ async def until_scraped(prometheus: Prometheus, journals: dict[str, Path]) -> No
 class Seen:
     def __init__(self, prometheus, journals, start, end):
         self.prometheus, self.start, self.end = prometheus, start, end
-        self.records = {arm: list(read(path)) for arm, path in journals.items()}
+        self.records = [record for path in journals for record in read(path) if record.level == "media"]
 
     def points(self, question):
         expr = fill(question.expr, window="60s")
@@ -85,36 +96,44 @@ class Seen:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def seen(tmp_path_factory, needs):
     needs("prometheus", "apt-get install prometheus")
+    needs("curl", "apt-get install curl")
     folder = tmp_path_factory.mktemp("observed")
     (folder / "lab.yaml").write_text(POLICY)
-    journals = {arm: folder / f"{arm}.jsonl" for arm in ("control", "treatment")}
     with Origin([NAME, WHOLE]) as origin:
-        proxies = [
+        route = [
+            *("--connect-to", f"{NAME}:443:127.0.0.1:{origin.port}", "--origin-ca", str(origin.ca_pem)),
+            *("--connect-to", f"{WHOLE}:443:127.0.0.1:{origin.port}"),
+        ]
+        journals = [folder / "control.jsonl", folder / "treatment.jsonl"]
+        arms = [
             ProxyProcess(
                 folder / "lab.yaml",
-                [
-                    *("--ca-dir", str(folder / arm), "--arm", arm, "--journal", str(journal)),
-                    *("--connect-to", f"{NAME}:443:127.0.0.1:{origin.port}", "--origin-ca", str(origin.ca_pem)),
-                    *("--connect-to", f"{WHOLE}:443:127.0.0.1:{origin.port}"),
-                ],
+                ["--ca-dir", str(folder / path.stem), "--arm", path.stem, "--journal", str(path), *route],
             )
-            for arm, journal in journals.items()
+            for path in journals
         ]
-        async with proxies[0] as control, proxies[1] as treatment:
-            targets = [proxy.metrics_url.split("/")[2] for proxy in (control, treatment)]
-            start = time.time()
-            with private_prometheus(folder, targets) as prometheus:
-                await asyncio.gather(load_pages(control, origin, 8), load_pages(treatment, origin, 8))
-                await until_scraped(prometheus, journals)
-                await asyncio.sleep(3)  # so that what came last has its two points as well
-                yield Seen(prometheus, journals, start, time.time())
+        (folder / "people").mkdir()
+        async with arms[0] as control, arms[1] as treatment:
+            with running_study(folder / "people", POLICY, *route) as study:
+                journals.append(study.journal)
+                urls = [control.metrics_url, treatment.metrics_url, study.said["metrics"]]
+                start = time.time()
+                with private_prometheus(folder, [url.split("/")[2] for url in urls]) as prometheus:
+                    await asyncio.gather(
+                        load_pages(control, origin, 8),
+                        load_pages(treatment, origin, 8),
+                        asyncio.to_thread(take_part, study, origin),
+                    )
+                    await until_scraped(prometheus, journals)
+                    await asyncio.sleep(3)  # so that what came last has its two points as well
+                    yield Seen(prometheus, journals, start, time.time())
 
 
-PANELS = [question for uid, board in boards().items() if uid not in SILENT for question in questions(board)]
+ALL = [question for board in boards().values() for question in questions(board)]
 
 
-@pytest.mark.parametrize("question", PANELS, ids=lambda q: f"{q.board}: {q.place} {q.ref}")
-async def test_every_query_about_a_proxy_returns_points(seen, question):
+@pytest.mark.parametrize("question", ALL, ids=lambda q: f"{q.board}: {q.place} {q.ref}")
+async def test_every_query_returns_points(seen, question):
     assert seen.points(question)
 
 
@@ -131,7 +150,7 @@ async def test_the_slowed_arm_is_slow_and_the_other_is_not(seen):
 @pytest.mark.parametrize("q", [0.5, 0.9, 0.99])
 async def test_a_quantile_is_within_ten_per_cent_of_the_journals(seen, q, media, arm):
     """Run with -s to see each."""
-    times = sorted(record.duration for record in seen.records[arm] if record.media == media and record.level == "media")
+    times = sorted(record.duration for record in seen.records if (record.media, record.arm) == (media, arm))
     exact = times[math.ceil(q * len(times)) - 1]
     buckets = f'shaper_response_duration_seconds_bucket{{side="client",media="{media}",arm="{arm}"}}'
     (answer,) = seen.prometheus.now(f"histogram_quantile({q}, sum by (le) ({buckets}))", seen.end)
@@ -143,5 +162,4 @@ async def test_a_quantile_is_within_ten_per_cent_of_the_journals(seen, q, media,
 
 async def test_metrics_and_journal_count_the_same_responses(seen):
     (answer,) = seen.prometheus.now("sum(shaper_responses_total)", seen.end)
-    responses = [record for records in seen.records.values() for record in records if record.level == "media"]
-    assert float(answer["value"][1]) == len(responses) > 0
+    assert float(answer["value"][1]) == len(seen.records) > 0
