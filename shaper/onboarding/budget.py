@@ -20,14 +20,14 @@ class Terms:
 
 @dataclass(slots=True)
 class Session:
-    """One stretch of taking part, then a rest. Told of every connection; reads no clock."""
+    """One stretch of taking part, then a rest. Told whenever the person is here; reads no clock."""
 
     began: float
     last: float
     rests_until: float = 0.0
 
     def resting(self, now: float, terms: Terms) -> bool:
-        """Note a connection and tell whether the stretch has become too long, so that it is to be left alone."""
+        """Note that they are here, and tell whether the stretch has become too long, so that it is to be left alone."""
         if now < self.rests_until:
             return True
         if self.rests_until or now - self.last >= terms.rest:

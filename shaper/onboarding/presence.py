@@ -15,7 +15,7 @@ from shaper.onboarding.credentials import Credential
 from shaper.onboarding.member import State, state_of
 from shaper.onboarding.store import Entry, Volunteer
 from shaper.policy.admission import Standing
-from shaper.policy.verdict import Person
+from shaper.policy.verdict import Person, Reason
 from shaper.record.transfer import TransferRecord
 
 LATELY = 600.0  # seconds
@@ -79,6 +79,10 @@ class Presence:
         rehearsed, until = self._rehearsed.get(client, ("", 0.0))
         arm = rehearsed if now < until else found.volunteer.arm or self._drawn.get(client)
         return Standing(Person(pseudonym=client, access=found.volunteer.access, arm=arm))
+
+    def exempt(self, client: str) -> Reason | None:
+        """Return why a client is to be left alone now, if it is. Asking does not count as being here."""
+        return self.state(client).exempt
 
     def known(self, client: str) -> bool:
         """Whether this pseudonym is still somebody's: a record of a deleted person is nobody's."""

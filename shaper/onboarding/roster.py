@@ -243,6 +243,7 @@ def open_roster(
     terms: Terms | None = None,
     texts: Collection[str] = (),
     journals: Sequence[Path] = (),
+    now: Callable[[], float] = time.time,
 ) -> Roster:
     """Open or make a study's roster. Its keys live in `keys`, by default a directory beside the database."""
     keys = keys or database.with_name(f"{database.stem}-keys")
@@ -253,4 +254,5 @@ def open_roster(
         terms=terms,
         texts=texts,
         journals=journals,
+        now=now,
     )

@@ -41,13 +41,16 @@ class Standing:
 
 
 class Registry(Protocol):
-    """Who may use the proxy, and on what terms. Called on every connection: fast, and must not raise."""
+    """Who may use the proxy, and on what terms. Called on every request: fast, and must not raise."""
 
     def authenticate(self, username: str, password: str) -> str | None:
         """Return the client's key for these proxy credentials, or None when they are wrong."""
 
     def standing(self, client: str) -> Standing:
-        """Return the standing of the client with this key."""
+        """Return the standing of the client with this key, which is here."""
+
+    def exempt(self, client: str) -> Reason | None:
+        """Return why that client is to be left alone, if it is; asking says nothing of whether it is here."""
 
 
 def admit(judge: Judge, hosts: Sequence[str], standing: Standing, now: datetime) -> Admitted:

@@ -112,6 +112,15 @@ class Channel:
         self._let_go(monotonic())
         return self.is_empty
 
+    def free(self) -> None:
+        """Pass on what is held, and all that still comes, without a cap."""
+        if self.closed:
+            return
+        if self._alarm:
+            self._alarm.cancel()
+        self._pacer = self._pacer.emptied()
+        self._pump(monotonic())
+
     def close(self) -> None:
         """Drop backlog and alarm and let the origin go. The channel does nothing any more."""
         if self.closed:

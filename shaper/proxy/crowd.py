@@ -117,10 +117,8 @@ class Crowd:
             if visitor.is_busy:
                 visitor.quiet_since = now
             elif now - visitor.quiet_since > (IDLE if visitor.has_asked else SILENT):
-                io = visitor.handler.transports.get(visitor.client)
-                if io and io.handler:
-                    visitor.quiet_since = now  # once is enough
-                    io.handler.cancel(self._reached(Bound.IDLE if visitor.has_asked else Bound.SILENT))
+                visitor.quiet_since = now  # once is enough
+                visitor.hang_up(self._reached(Bound.IDLE if visitor.has_asked else Bound.SILENT))
         if self._addresses:
             self._look_again()
 

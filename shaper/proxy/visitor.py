@@ -20,7 +20,10 @@ class Leavable(Protocol):
         """Whether anything is under way."""
 
     def leave(self) -> None:
-        """Free everything that is still held."""
+        """Free everything that is still held: the client is gone."""
+
+    def free(self, reason: Reason) -> None:
+        """Let everything under way pass, unshaped and unrecorded: the client is there, and takes no part any more."""
 
 
 @dataclass(slots=True)
@@ -47,6 +50,19 @@ class Visitor:
         """Whether anything is under way: a tunnel, an exchange, or a connection being made to an origin."""
         connecting = any(io.writer is None for io in self.handler.transports.values())
         return self.is_opaque or connecting or bool(self.layers and self.layers[-1].is_busy)
+
+    def hang_up(self, why: str) -> None:
+        """Close the connection."""
+        io = self.handler.transports.get(self.client)
+        if io and io.handler:
+            io.handler.cancel(why)
+
+    @property
+    def exempt(self) -> Reason | None:
+        """Why the client is to be left alone now, if it is. Asking does not count as being here."""
+        if self.registry is None:
+            return self.anonymous.exempt
+        return self.registry.exempt(self.key) if self.authenticated else STRANGER.exempt
 
     @property
     def standing(self) -> Standing:
