@@ -101,6 +101,6 @@ async def test_server_sent_events_pass_one_by_one(lab, client):
     with lab.using(policy(rules=rule)):
         got = await lab.fetch("/events?count=4&every=0.1", client, timeout=10)
     assert (got.outcome, got.size) == (Outcome.COMPLETE, 4 * len("data: 0\n\n"))
-    assert len(got.reads) == 4
+    assert len(got.reads) > 1  # not stored and sent in one
     assert await lab.settled()
     assert (lab.records[-1].reason, lab.records[-1].held) == ("event-stream", 0)
