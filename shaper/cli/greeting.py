@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from shaper.cli.address import written
-from shaper.policy.model import Contains
-from shaper.policy.words import effects
+from shaper.policy.model import Contains, Mode
+from shaper.policy.words import effects, objection
 from shaper.proxy.server import Proxy
 
 if TYPE_CHECKING:
@@ -17,9 +17,16 @@ def greeting(run: "Run", proxy: Proxy, metrics: str) -> Iterator[tuple[str, str]
     policy = run.policy
     yield "study", f"{policy.study}, {policy.digest[:19]}, {policy.mode}"
     yield "targeted", ", ".join(str(host) for target in policy.targets.values() for host in target.hosts)
+    case = proxy.shaping.judge.connection_case("", run.person, proxy.shaping.now())
     for rule in policy.rules:
         what = ", ".join(rule.media) or "whole connections"
-        yield "slowed", f"{rule.name}: {what}: {'; '.join(effects(rule)) or 'nothing: a control'}"
+        if not run.people and (obstacle := case.obstacle_in_client(rule)):  # volunteers differ in what holds for them
+            yield "idle", f"{rule.name} {objection(rule, obstacle, case)}"
+        else:
+            yield (
+                "slowed" if policy.mode is Mode.ENFORCE else "computed",
+                f"{rule.name}: {what}: {'; '.join(effects(rule))}",
+            )
     for host in policy.intercepted:
         if isinstance(host, Contains):
             yield "relayed", f"{host}: no CA can be confined to it: name hosts, or slow whole connections"

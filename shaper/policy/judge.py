@@ -62,7 +62,7 @@ class Case(NamedTuple):
 
     def obstacle(self, rule: Rule) -> Obstacle | None:
         """Return the first condition of the rule that does not hold."""
-        return self._obstacle_in_message(rule) or self._obstacle_in_client(rule)
+        return self._obstacle_in_message(rule) or self.obstacle_in_client(rule)
 
     def _obstacle_in_message(self, rule: Rule) -> Obstacle | None:
         if rule.level is not self.level:
@@ -73,7 +73,8 @@ class Case(NamedTuple):
             return Obstacle.DIRECTION
         return None if self.media in rule.media else Obstacle.MEDIA
 
-    def _obstacle_in_client(self, rule: Rule) -> Obstacle | None:
+    def obstacle_in_client(self, rule: Rule) -> Obstacle | None:
+        """Return the first condition of the rule that does not hold for the client, whatever the message."""
         if rule.access and self.access not in rule.access:
             return Obstacle.ACCESS
         if rule.arms and self.arm not in rule.arms:
@@ -119,6 +120,13 @@ class Judge:
             return self._verdict(self.connection_case(host, person, now)) if listing.rules else _unlisted(listing)
         except Exception:  # the law of the fallback: unshaped, and counted
             return Verdict(Reason.ERROR)
+
+    def decide_plain(self, facts: Facts, person: Person, now: datetime) -> Verdict:
+        """Return the verdict on a message that no tunnel hides: connection rules come first. Never raises."""
+        verdict = self.decide_connection(facts.host, person, now)
+        if verdict.rule is None:
+            return self.decide(facts, person, now)
+        return verdict.towards(Direction.UP if facts.up else Direction.DOWN)
 
     def case(self, facts: Facts, person: Person, now: datetime) -> Case:
         """Return what a message's rules are tried against."""
