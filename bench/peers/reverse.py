@@ -92,7 +92,7 @@ BUCKETS = 256
 
 
 class Envoy(Reverse):
-    """Its limits are whole KiB/s, and all responses of a route share one: each slowed picture has a route of its own."""
+    """Its limits are whole KiB/s, and the responses of a route share one: each slowed picture has its own route."""
 
     def configured(self, rate):
         return round(rate / 8192) * 8192

@@ -125,7 +125,8 @@ class H2Session(Session):
                 asyncio.get_running_loop().call_later(receipt.appetite.stall, self._resume, stream)
         if stream in self._held:
             self._held[stream] += size
-            self._machine.increment_flow_control_window(size)
+            if size:  # an empty frame opens no window
+                self._machine.increment_flow_control_window(size)
         else:
             self._machine.acknowledge_received_data(size, stream)
         if receipt.full:
