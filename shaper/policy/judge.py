@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from shaper.policy import never
 from shaper.policy.assignment import Assignment
+from shaper.policy.content_type import essence
 from shaper.policy.media import Evidence, MediaClass, classify
 from shaper.policy.model import Direction, Level, Mode, Policy, Rule
 from shaper.policy.schedule import in_force
@@ -183,7 +184,7 @@ def unshapeable(facts: Facts) -> Reason | None:
         return Reason.BODILESS
     if not facts.up and (facts.method == "HEAD" or facts.status < 200 or facts.status in {204, 205, 304}):
         return Reason.BODILESS
-    if any(value.partition(";")[0].strip() == "text/event-stream" for value in facts.content_type):
+    if any(essence([value]) == "text/event-stream" for value in facts.content_type):
         return Reason.EVENT_STREAM
     return None
 

@@ -62,6 +62,7 @@ def test_only_targeted_media_is_shaped(policy, now, facts, reason):
         ({"status": 101}, Reason.UPGRADE),
         ({"upgrade": True, "method": "CONNECT"}, Reason.UPGRADE),
         ({"content_type": ("text/event-stream; charset=utf-8",)}, Reason.EVENT_STREAM),
+        ({"content_type": ("image/png", "Text/Event-Stream")}, Reason.EVENT_STREAM),
         ({"status": 206}, Reason.MATCHED),
         ({"status": 404}, Reason.MATCHED),
         ({"content_length": 1}, Reason.MATCHED),
