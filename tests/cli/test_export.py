@@ -61,3 +61,52 @@ def test_a_broken_run_is_refused_and_nothing_is_left_half_written(run, tmp_path)
     assert said.exit_code == 2
     assert "samples.jsonl:25: not a sample" in said.output
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def har(run, out):
+    said = CliRunner().invoke(main, ["export", "--har", str(run), "-o", str(out)])
+    assert said.exit_code == 0, said.output
+    return json.loads(out.read_text())["log"]
+
+
+def test_an_archive_has_every_page_with_its_resources_and_every_transfer(run, tmp_path):
+    log = har(run, tmp_path / "run.har")
+    samples = list(Run.open(run).samples())
+    pages = [sample for sample in samples if sample.browser]
+    assert log["version"] == "1.2"
+    assert [page["id"] for page in log["pages"]] == [sample.id for sample in pages]
+    for sample in pages:
+        entries = [entry for entry in log["entries"] if entry.get("pageref") == sample.id]
+        assert [entry["response"]["bodySize"] for entry in entries] == [one.size for one in sample.browser.resources]
+    assert sum("pageref" not in entry for entry in log["entries"]) == len(samples) - len(pages)
+    for entry in log["entries"]:
+        assert entry["time"] == pytest.approx(sum(entry["timings"].values()), abs=0.01)
+        assert set(entry) >= {"startedDateTime", "time", "request", "response", "cache", "timings"}
+        assert entry["request"]["url"].split("/")[2].endswith(".invalid")
+
+
+def test_an_archive_says_where_the_time_of_a_transfer_went(run, tmp_path):
+    lines = (run / "journal-announced.jsonl").read_text().splitlines()
+    record = next(one for one in map(json.loads, lines) if one["media"] == "image")
+    sample = next(one for one in Run.open(run).samples() if one.transfer == record["id"])
+    photos = [one for one in har(run, tmp_path / "run.har")["entries"] if "photo" in one["request"]["url"]]
+    entry = next(
+        one for one in photos if one["_arm"] == "announced" and one["startedDateTime"][:19] == sample.started[:19]
+    )
+    told = {one["name"]: one["duration"] for one in entry["_serverTiming"]}
+    ledger = {"origin": "waiting", "receiving": "receiving", "held": "held", "stalled": "stalled"}
+    assert told == {name: pytest.approx(1000 * record[field], abs=0.001) for name, field in ledger.items()}
+    assert sum(told.values()) == pytest.approx(1000 * record["duration"], rel=0.2)
+    assert entry["response"]["headers"][0]["value"].startswith(f"origin;dur={told['origin']}")
+
+
+def test_a_packed_run_gives_the_same_archive(run, tmp_path):
+    before = har(run, tmp_path / "lines.har")
+    list(pack([run]))
+    assert har(run, tmp_path / "packed.har") == before
+
+
+def test_a_format_must_be_named(run, tmp_path):
+    said = CliRunner().invoke(main, ["export", str(run), "-o", str(tmp_path / "out")])
+    assert said.exit_code == 2
+    assert "--ooni, --har: one of them is needed" in said.output
