@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 )  # fmt: skip
 def calibrate(policies: tuple[Path, ...], rates: tuple[str, ...], repeats: int, output: Path) -> None:
     """
-    Measure achieved against configured rates through the real proxy; exit 1 when out of tolerance.
+    Measure how well the proxy keeps its rates.
+
+    Exit 1 when it is out of tolerance.
 
     Without --policy or --rate: seven rates from 0.1 to 50 Mbit/s, in one to two minutes.
     """

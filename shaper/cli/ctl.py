@@ -76,7 +76,7 @@ def reload(obj: tuple[Remote, bool]) -> None:
 @click.argument("name", required=False)
 @click.pass_obj
 def phase(obj: tuple[Remote, bool], name: str | None) -> None:
-    """Hold study time in the phase NAME, or let it go on when none is named."""
+    """Hold study time in the phase NAME; without NAME it goes on."""
     answer = _answer(obj, obj[0].put("/v1/phase", {"phase": name}))
     click.echo(f"Held in {answer['phase']}." if answer["phase"] else "Study time goes on.")
 
@@ -109,7 +109,7 @@ def volunteers(obj: tuple[Remote, bool]) -> None:
 @ctl.command()
 @click.pass_obj
 def export(obj: tuple[Remote, bool]) -> None:
-    """Count volunteers by state, arm and access; small cells are left out."""
+    """Count volunteers by state, arm and access. Small cells are left out."""
     answer = _answer(obj, obj[0].get("/v1/export"))
     for cell in answer["cells"]:
         click.echo(f"{cell['volunteers']:>6}  {cell['state']}  {cell['arm'] or '-'}  {cell['access'] or '-'}")

@@ -20,7 +20,11 @@ STUDY = "twitter-2021-announced"
     "--listen", type=Address(), default="127.0.0.1:0", help="Where the proxy listens; by default a free port."
 )
 def demo(policy: Path | None, figures: Path | None, tolerance: str, serve: bool, listen: tuple[str, int]) -> None:
-    """Show on this machine alone what a policy does, and check it: exit 1 when a figure is out of tolerance."""
+    """
+    Show on this machine what a policy does, and check it.
+
+    Exit 1 when a figure is out of tolerance. Needs no network.
+    """
     from shaper.cli.demonstration import demonstrate  # noqa: PLC0415 - keeps `shaper --help` quick
     from shaper.measure.wire import DialError  # noqa: PLC0415
     from shaper.policy.load import PolicyError, load  # noqa: PLC0415

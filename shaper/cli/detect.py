@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document a transfer.")
 def detect(file: Path, line: str | None, each: bool, as_json: bool) -> None:
     """
-    Say whether transfers look unshaped, smooth, windowed or policed, or that it cannot be told.
+    Say if transfers look unshaped, smooth, windowed or policed.
+
+    It says so where it cannot tell.
 
     FILE is a run, its samples or journal, OONI measurements, or read events: [t, bytes] or {"t": …, "num_bytes": …}.
     """

@@ -15,7 +15,7 @@ from shaper.cli.remote import TOKEN, URL, Remote
     envvar="SHAPER_TOKEN", help="The file that holds its token.",
 )  # fmt: skip
 def ethics(plan: Path | None, url: str, token: Path) -> None:
-    """Print an ethics worksheet after the Menlo Report, filled in from the running proxy, as Markdown."""
+    """Print an ethics worksheet after the Menlo Report. It is Markdown, filled in from the running proxy."""
     from pydantic import TypeAdapter  # noqa: PLC0415 - keeps `shaper --help` quick
 
     from shaper.onboarding.budget import Terms  # noqa: PLC0415

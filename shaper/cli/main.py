@@ -1,5 +1,6 @@
 """The `shaper` command."""
 
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -22,31 +23,38 @@ from shaper.cli.schema import schema
 from shaper.cli.top import top
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Sections(click.Group):
+    """A group whose help lists its commands by what they are about, one line each."""
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, self.commands))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                room = formatter.width - formatter.current_indent - width - 2
+                formatter.write_dl([(f"{c.name:{width}}", c.get_short_help_str(room)) for c in commands])
+
+
+@click.group(cls=Sections, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="shaper")
 def main() -> None:
     """Slow only images and video from targeted hosts, and measure exactly what was done."""
 
 
-@main.command()
+@click.command()
 def addon() -> None:
-    """Print the addon's path, for `mitmdump -s "$(shaper addon)" --set shaper_policy=FILE`."""
+    """
+    Print where the addon for the mitmproxy tools is.
+
+    Use it as `mitmdump -s "$(shaper addon)" --set shaper_policy=FILE`.
+    """
     click.echo(Path(__file__).parent.parent / "proxy" / "addon.py")
 
 
-main.add_command(calibrate)
-main.add_command(check)
-main.add_command(ctl)
-main.add_command(demo)
-main.add_command(detect)
-main.add_command(ethics)
-main.add_command(explain)
-main.add_command(export)
-main.add_command(invite)
-main.add_command(lint)
-main.add_command(measure)
-main.add_command(pack)
-main.add_command(report)
-main.add_command(run)
-main.add_command(schema)
-main.add_command(top)
+SECTIONS = {
+    "Policies": (check, explain, lint, schema),
+    "Proxy": (demo, run, ctl, top, addon),
+    "Experiments": (calibrate, measure, report, detect, export, pack),
+    "Volunteers": (invite, ethics),
+}
+for command in chain.from_iterable(SECTIONS.values()):
+    main.add_command(command)

@@ -10,7 +10,7 @@ from shaper.cli.analysis import analysing
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 def pack(runs: tuple[Path, ...]) -> None:
-    """Put samples.parquet and journal*.parquet in place of a finished run's JSON Lines. Loses nothing."""
+    """Turn a finished run's JSON Lines into Parquet. Loses nothing: the lines go once they are counted there."""
     with analysing("shaper pack"):
         from shaper.report.parquet import pack as pack_runs  # noqa: PLC0415 - keeps `shaper --help` quick
 

@@ -12,7 +12,7 @@ from shaper.cli.analysis import analysing
 @click.option("-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Where to; by default RUN/report.")
 @click.option("--against", metavar="ARM", help="Compare with this arm instead of the reference that the run names.")
 def report(runs: tuple[Path, ...], output: Path | None, against: str | None) -> None:
-    """Write what runs show: DIR/report.html for people, figures, tables and report.json for notebooks."""
+    """Write what runs show. DIR/report.html is for people; figures, tables and report.json are for notebooks."""
     with analysing("shaper report"):
         from shaper.report.report import report as write  # noqa: PLC0415 - keeps `shaper --help` quick
 
