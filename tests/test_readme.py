@@ -81,6 +81,12 @@ def test_the_table_it_shows_has_the_demos_head():
     assert HEAD in README
 
 
+def test_the_walk_names_files_that_are_there():
+    named = re.findall(r"`(\w+(?:/\w+)*\.py)`", (ROOT / "docs" / "walk.md").read_text())
+    assert len(named) > 20
+    assert [name for name in named if not any((ROOT / "shaper" / part / name).exists() for part in ("", "proxy"))] == []
+
+
 def pages():
     tracked = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     return tracked.split() or [str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]]
