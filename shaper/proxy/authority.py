@@ -9,7 +9,7 @@ matches are not covered, and the proxy must not intercept them. See docs/threat-
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface, ip_network
 from pathlib import Path
@@ -28,6 +28,7 @@ from publicsuffixlist import PublicSuffixList
 
 from shaper.policy.model import Contains
 from shaper.policy.refused import RefusedError
+from shaper.proxy.clock import wall
 from shaper.record import private
 
 type Pattern = str | Contains
@@ -92,7 +93,7 @@ def _ensure(ca_dir: Path, hosts: Sequence[Pattern], study: str, days: int) -> Au
         raise RefusedError(f"{pem}: CA: not confined to any host", remedy)
     if _study(certificate) != study:
         raise RefusedError(f'{pem}: CA: made for the study "{_study(certificate)}", not "{study}"', remedy)
-    if certificate.not_valid_after_utc <= datetime.now(UTC):
+    if certificate.not_valid_after_utc <= wall():
         raise RefusedError(f"{pem}: CA: expired on {certificate.not_valid_after_utc:%Y-%m-%d}", remedy)
     if missing := [str(name) for name in needed if not _covered(name, permitted)]:
         raise RefusedError(f"{pem}: CA: does not cover the target {missing[0]}", remedy)
@@ -127,7 +128,7 @@ def _suffixes() -> PublicSuffixList:
 def _make(pem: Path, key_file: Path, names: Sequence[Name], study: str, days: int) -> None:
     if not names:
         raise RefusedError("CA: no target names a host to confine it to", 'name exact hosts or "*.suffix" patterns')
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    key, now = ec.generate_private_key(ec.SECP256R1()), wall()
     subject = x509.Name(
         [
             x509.NameAttribute(NameOID.COMMON_NAME, f"Shaper lab CA {secrets.token_hex(4)}"),  # unlike any other lab's

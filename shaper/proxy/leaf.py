@@ -6,7 +6,7 @@ lives in memory alone.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from ipaddress import ip_address
 
 from cryptography import x509
@@ -19,6 +19,7 @@ from mitmproxy.certs import Cert, CertStore, CertStoreEntry, DHParams
 from mitmproxy.proxy.context import Context
 
 from shaper.proxy.authority import SKEW, Authority
+from shaper.proxy.clock import wall
 
 LIFE = timedelta(days=30)
 RENEW = timedelta(days=1)
@@ -37,7 +38,7 @@ class Leaves(CertStore):
     def leaf(self, host: str) -> CertStoreEntry:
         """Return a certificate for this host, and its key."""
         entry = self._leaves.get(host)
-        if entry is None or entry.cert.notafter - datetime.now(UTC) < RENEW:
+        if entry is None or entry.cert.notafter - wall() < RENEW:
             self._leaves.pop(host, None)
             if len(self._leaves) >= KEPT:
                 self._leaves.pop(next(iter(self._leaves)))
@@ -46,7 +47,7 @@ class Leaves(CertStore):
         return entry
 
     def _issue(self, host: str) -> Cert:
-        ca, now = self._authority.certificate, datetime.now(UTC)
+        ca, now = self._authority.certificate, wall()
         name = _alternative(host)
         # An address as common name would be held to the constraints on host names (OpenSSL).
         named = isinstance(name, x509.DNSName) and len(host) <= 64

@@ -3,7 +3,8 @@
 mitmproxy's own HttpStream does everything else. What differs here: every body is streamed, shaped or not, because
 store-and-forward would distort the control arm; the response's bytes leave through the channel; the end of the message
 and the trailers wait behind the backlog; an abort by the client drops the backlog at once, and one by the origin is
-passed on after what it sent.
+passed on after what it sent. Past 300 lines because an exchange is one state machine: each of its states that differs
+from mitmproxy's stands here, and what they do with bytes is elsewhere (`passage`, `channel`, `lane`, `gate`).
 """
 
 from collections.abc import Callable
