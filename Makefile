@@ -1,4 +1,4 @@
-.PHONY: setup demo test check fix bench bench-peers bench-fidelity image image-test lock clean
+.PHONY: setup demo test check fix e2e-observe study bench bench-peers bench-fidelity image image-test lock clean
 
 PYTHON := .venv/bin/python
 
@@ -25,6 +25,18 @@ check: setup
 fix: setup
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+
+# The real Prometheus scrapes real proxies under traffic; every query of every dashboard, the rules and the quantiles.
+e2e-observe: setup
+	CI=true .venv/bin/pytest -n 0 tests/deploy/test_dashboards.py tests/deploy/test_prometheus.py tests/deploy/test_observe.py \
+		tests/deploy/test_observe_proxy.py tests/record/test_exposition.py
+
+# Announced against measured, calibrated first, with its report in runs/twitter-2021/report; docs/measuring.md.
+study: setup
+	mkdir -p build
+	.venv/bin/shaper calibrate --output build/certificate.json
+	.venv/bin/shaper measure studies/twitter-2021.yaml --certificate build/certificate.json
+	.venv/bin/shaper report runs/twitter-2021
 
 bench: setup
 	$(PYTHON) -m bench
