@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shaper.cli.certified import Certified
-from shaper.cli.volunteering import Volunteering
 from shaper.policy.load import PolicyError, load
 from shaper.policy.model import Policy
 from shaper.policy.refused import RefusedError
 from shaper.proxy.server import Proxy
+
+if TYPE_CHECKING:
+    from shaper.cli.volunteering import Volunteering
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class Adoption:
     source: Path | None  # None: the policy came from --limit
     certified: Certified
     proxy: Proxy
-    volunteers: Volunteering | None
+    volunteers: "Volunteering | None"
 
     def adopt(self, policy: Policy) -> None:
         """Put a policy in force, and ask volunteers anew where their text changes. One refused changes nothing."""

@@ -11,7 +11,6 @@ from shaper.cli.adoption import Adoption
 from shaper.cli.controlling import Controlling
 from shaper.cli.remote import TOKEN
 from shaper.onboarding.control.audit import AuditLog
-from shaper.onboarding.control.serving import serve_control
 from shaper.onboarding.worksheet import Configuration
 
 if TYPE_CHECKING:
@@ -39,6 +38,8 @@ class Control:
 
     def serve(self, run: "Run", adoption: Adoption, stack: ExitStack) -> None:
         """Serve until the stack closes."""
+        from shaper.onboarding.control.serving import serve_control  # noqa: PLC0415 - a quick start for runs without
+
         proxy, volunteers = adoption.proxy, adoption.volunteers
         directory, authority = run.settings.ca_dir, proxy.authority
         directory.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 from secrets import token_bytes
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 from cryptography.x509 import load_pem_x509_certificates
@@ -23,7 +23,6 @@ from shaper.cli.certified import Certified
 from shaper.cli.control import Control
 from shaper.cli.greeting import greeting
 from shaper.cli.people import People
-from shaper.cli.volunteering import Volunteering
 from shaper.policy.admission import Standing
 from shaper.policy.destination import Destinations
 from shaper.policy.load import PolicyError, load, quick
@@ -37,6 +36,9 @@ from shaper.record.exposition import serve
 from shaper.record.journal import Journal
 from shaper.record.log import begin as begin_log
 from shaper.record.metrics import Metrics
+
+if TYPE_CHECKING:
+    from shaper.cli.volunteering import Volunteering
 
 log = logging.getLogger("shaper")
 
@@ -112,6 +114,8 @@ class Run:
             stack.callback(exposition.close)
             volunteers = None
             if self.people:
+                from shaper.cli.volunteering import Volunteering  # noqa: PLC0415 - a quick start for labs without
+
                 volunteers = Volunteering(
                     self.people, self.policy, self.settings, journal=self.journal_at, metrics=metrics, stack=stack
                 )
@@ -140,7 +144,7 @@ class Run:
                 if proxy:
                     await proxy.stop(self.drain)
 
-    def _proxy(self, metrics: Metrics, journal: Journal | None, volunteers: Volunteering | None) -> Proxy:
+    def _proxy(self, metrics: Metrics, journal: Journal | None, volunteers: "Volunteering | None") -> Proxy:
         """Put the proxy together. Where there are volunteers, who is not known to be one takes no part."""
         roster = volunteers.roster if volunteers else None
         proxy = Proxy(
