@@ -64,7 +64,6 @@ class Authority:
 def ensure(ca_dir: Path, hosts: Sequence[Pattern], study: str, days: int = 90) -> Authority:
     """Load the CA in `ca_dir`, or make it. Refuses, in one line, one that is exposed, expired or another study's."""
     try:
-        ca_dir.mkdir(parents=True, exist_ok=True)
         return _ensure(ca_dir, hosts, study, days)
     except OSError as error:
         problem = f"{error.filename or ca_dir}: CA: {error.strerror}"
@@ -151,6 +150,7 @@ def _make(pem: Path, key_file: Path, names: Sequence[Name], study: str, days: in
         .sign(key, SHA256())
     )
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem.parent.mkdir(parents=True, exist_ok=True)
     private.make(key_file, secret)
     pem.write_bytes(certificate.public_bytes(Encoding.PEM))
 
