@@ -1,0 +1,1 @@
+"""Fuzzing: the property tests' own laws, played for as long as one likes."""
