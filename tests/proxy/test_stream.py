@@ -1,4 +1,7 @@
-"""Transcripts of exchanges: what goes to whom, in which order, and what is freed when somebody leaves."""
+"""Transcripts of exchanges: what goes to whom, in which order, and what is freed when somebody leaves.
+
+Past 300 lines because each state of an exchange, and each way out of it, has a transcript here.
+"""
 
 import pytest
 from mitmproxy.connection import ConnectionState

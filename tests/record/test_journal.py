@@ -1,4 +1,7 @@
-"""The journal on real files: whole lines, in order, whatever the disk does."""
+"""The journal on real files: whole lines, in order, whatever the disk does.
+
+Past 300 lines because each way in which a disk fails its writer has a test here.
+"""
 
 import logging
 import os
