@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+import duckdb
+
 ADDRESS = "127.83.91.17"  # Linux takes all of 127.0.0.0/8 for its own, so a client may come from here
 LEAST = 1000  # files and texts to hold at least this many bytes in all, or nothing was searched
 
@@ -59,7 +61,9 @@ def _contents(places: tuple[Path | str | bytes, ...]) -> Iterator[tuple[str, byt
     for number, place in enumerate(places):
         if isinstance(place, Path):
             for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-                if path.is_file():
+                if path.suffix == ".parquet":
+                    yield str(path), str(duckdb.read_parquet(str(path)).fetchall()).encode()
+                elif path.is_file():
                     yield str(path), str(path).encode() + b"\n" + path.read_bytes()
         else:
             yield f"text {number}", place.encode(errors="replace") if isinstance(place, str) else place

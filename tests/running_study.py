@@ -5,13 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, ProxyHandler, build_opener, urlopen
 
+from click.testing import CliRunner, Result
+
+from shaper.cli.main import main
 from shaper.cli.remote import Remote
 from shaper.onboarding.credentials import Credential
 from shaper.onboarding.roster import open_roster
@@ -31,9 +36,11 @@ def until(true, seconds=20.0):
 class Person:
     """A browser without a screen, signed in by an invitation; no proxy is set in it."""
 
-    def __init__(self, link: str) -> None:
+    def __init__(self, link: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         self._own, _, self.token = link.partition("/join/")
-        self._open = build_opener(ProxyHandler({}), HTTPCookieProcessor(CookieJar())).open
+        opener = build_opener(ProxyHandler({}), HTTPCookieProcessor(CookieJar()))
+        opener.addheaders = [*headers.items()]
+        self._open = opener.open
         self.get(f"/join/{self.token}")
 
     @property
@@ -102,9 +109,9 @@ class RunningStudy:
         assert until(lambda: len(self.members) > already)
         return f"{self.own}/join/{credential.token}"
 
-    def join(self) -> Person:
+    def join(self, headers: Mapping[str, str] = MappingProxyType({})) -> Person:
         """Invite a person who says yes."""
-        person = Person(self.invite())
+        person = Person(self.invite(), headers)
         person.agree()
         return person
 
@@ -112,12 +119,12 @@ class RunningStudy:
         with urlopen(self.said["metrics"], timeout=20) as answer:
             return answer.read().decode()
 
-    def shaper(self, *arguments) -> subprocess.CompletedProcess:
+    def shaper(self, *arguments) -> Result:
         """Run a command that speaks to this proxy's control API where that is its business."""
         control = ["--control", self.said["control"], "--token", self.home / "control.token"]
         first, *rest = arguments
-        command = [*SHAPER, first, *(control if first in ("ctl", "top", "ethics") else []), *rest]
-        return subprocess.run([*map(str, command)], check=False, capture_output=True, text=True, timeout=60)
+        command = [first, *(control if first in ("ctl", "top", "ethics") else []), *rest]
+        return CliRunner().invoke(main, [*map(str, command)])
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -128,18 +135,18 @@ class RunningStudy:
 
 
 @contextmanager
-def running_study(home: Path, policy: str, *options):
+def running_study(home: Path, policy: str, *options, command=SHAPER):
     """Start it with everything that it can be asked for; stop it if it has not been stopped."""
     (home / "policy.yaml").write_text(policy)
-    command = [
-        *SHAPER, "run", "--policy", home / "policy.yaml", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0",
+    started = [
+        *command, "run", "--policy", home / "policy.yaml", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0",
         "--ca-dir", home / "ca", "--journal", home / "journal.jsonl", "--volunteers", home / "people.sqlite",
         "--require-auth", "--site", "127.0.0.1:0", "--control", "127.0.0.1:0",
         "--control-token", home / "control.token",
         "--organisation", "Network Lab, Example University", "--contact", "slow-photos@example.org", *options,
     ]  # fmt: skip
     with (home / "stderr").open("wb") as errors:
-        process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=errors, text=True)
+        process = subprocess.Popen([*map(str, started)], stdout=subprocess.PIPE, stderr=errors, text=True)
     (study,) = re.findall(r'study"?: *"?([\w-]+)', policy)
     running = RunningStudy(home, study, process)
     while "journal" not in running.said and (line := process.stdout.readline()):

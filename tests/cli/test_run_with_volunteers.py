@@ -75,7 +75,7 @@ def test_another_policy_of_the_study_asks_everybody_anew_and_another_studys_is_r
         assert state() == "taking-part"
         hang_up(OTHER, 'volunteers consented to the study "together", not "apart"')
         refused = study.shaper("ctl", "apply", study.policy), study.shaper("ctl", "reload")
-        assert [(done.returncode, 'not "apart"' in done.stderr) for done in refused] == [(1, True)] * 2
+        assert [(done.exit_code, 'not "apart"' in done.stderr) for done in refused] == [(1, True)] * 2
         assert state() == "taking-part"
 
         hang_up(FASTER, "Reloaded: study together")

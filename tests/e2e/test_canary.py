@@ -1,31 +1,24 @@
 """Nothing that a volunteer sends, and nothing of who they are, is left in any file, metric, log or answer."""
 
-import asyncio
 import json
+import socket
 import subprocess
+import sys
 from contextlib import suppress
-from http.client import HTTPConnection
 
 import pytest
-import pytest_asyncio
 
-from shaper.cli.adoption import Adoption
-from shaper.cli.certified import Certified
-from shaper.cli.controlling import Controlling
 from shaper.lab.origin import Origin
-from shaper.onboarding.control.audit import AuditLog
-from shaper.onboarding.control.serving import serve_control
-from shaper.onboarding.roster import open_roster
-from shaper.onboarding.worksheet import Configuration
-from shaper.policy.destination import Destinations
-from shaper.policy.load import loads
-from shaper.proxy.server import ConnectTo, Proxy, Settings
-from shaper.record.exposition import serve
-from shaper.record.journal import Journal
-from shaper.record.metrics import Metrics
+from shaper.onboarding.credentials import Credential
 from tests.canary import Canaries, spellings
-from tests.e2e.conftest import until
+from tests.running_study import running_study, until
+from tests.synthetic_run import make_run
 
+LOUD = (
+    sys.executable, "-c",
+    "import logging; logging.basicConfig(level=logging.DEBUG); from shaper.cli.main import main; main()",
+)  # fmt: skip
+GETS = ("status", "configuration", "policy", "transfers", "volunteers", "export", "audit?limit=1000")
 POLICY = """
 version: 1
 study: canary
@@ -62,110 +55,91 @@ def origin(canaries):
         yield origin
 
 
-@pytest_asyncio.fixture
-async def home(tmp_path):
-    """Where everything is written."""
+@pytest.fixture
+def study(origin, canaries, tmp_path):
+    """A run with every feature, its log at its loudest."""
     home = tmp_path / "home"
     home.mkdir()
-    return home
+    ports = {443: origin.port, 80: origin.plain_port}
+    routes = [f"{name}:{port}:127.0.0.1:{to}" for name in _names(canaries) for port, to in ports.items()]
+    (tmp_path / "shadow.yaml").write_text(POLICY.replace("study: canary", "study: shadow"))
+    options = ["--origin-ca", origin.ca_pem, "--shadow", tmp_path / "shadow.yaml", "--self-check", "50 %"]
+    options += [part for route in routes for part in ("--connect-to", route)]
+    with running_study(home, POLICY, *options, command=LOUD) as study:
+        yield study
 
 
-async def test_a_run_of_all_features_leaves_no_secret_behind(origin, canaries, home, tmp_path, needs, caplog, capfd):
+@pytest.mark.timeout(300)  # 20 s alone; it starts a dozen processes
+def test_a_run_of_all_features_leaves_no_secret_behind(study, origin, canaries, tmp_path, needs):
     curl = needs("curl", "apt-get install curl")
-    target, other = f"{canaries.path}.media.test", f"{canaries.host}.other.test"
-    routes = [ConnectTo(name, port, "127.0.0.1", to) for name in (target, other)
-              for port, to in ((443, origin.port), (80, origin.plain_port))]  # fmt: skip
-    settings = Settings(
-        ca_dir=home / "ca", connect_to=tuple(routes), origin_ca=origin.ca_pem, require_auth=True,
-        destinations=Destinations.parse([]),
-    )  # fmt: skip
-    roster = open_roster(home / "volunteers.sqlite", "canary")
-    metrics, policy = Metrics(), loads(POLICY, "policy")
-    journal, audit = Journal(home / "journal.jsonl", metrics), AuditLog(home / "audit.jsonl")
-    roster.journals = [home / "journal.jsonl"]
-    exposition = serve(metrics, "127.0.0.1", 0)
-    proxy = Proxy(policy, settings, [journal, roster], metrics, registry=roster)
-    await proxy.start()
-    configuration = Configuration(listen="{}:{}".format(*proxy.address), require_auth=True, volunteers=True)
-    control = serve_control(
-        Controlling(Adoption(None, Certified.by(None, required=False), proxy, None)),
-        configuration,
-        ("127.0.0.1", 0),
-        token=home / "token",
-        audit=audit,
-        roster=roster,
-    )
-    texts = []
+    target, other = _names(canaries)
+    person = study.join({"User-Agent": canaries.agent, "Referer": canaries.referrer, canaries.field_name: "1"})
+    right, wrong = person.login, Credential("wrong", canaries.credential)
 
-    async def fetch(url, *options, credential=None):
-        user = f"{credential.username}:{credential.password}" if credential else f"wrong:{canaries.credential}"
+    def fetch(url, *options, login=right, ca=study.ca_pem):
         command = [
-            curl, "-sS", "--proxy", "http://{}:{}".format(*proxy.address), "--proxy-user", user, *canaries.curl,
-            "--cacert", str(proxy.ca_pem), "--max-time", "20", *options, url,
+            curl, "-sS", "--proxy", f"http://{study.proxy}", "--proxy-user", f"{login.username}:{login.password}",
+            *canaries.curl, "--cacert", ca, "--max-time", "20", *options, url,
         ]  # fmt: skip
-        return await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60)
+        return subprocess.run([*map(str, command)], check=False, capture_output=True, timeout=60)
 
-    def ask(method, path, body=None, kind="application/json"):
-        connection = HTTPConnection("127.0.0.1", control.port, timeout=30)
-        headers = {"Authorization": f"Bearer {(home / 'token').read_text().strip()}", "Content-Type": kind}
-        connection.request(method, path, body, headers)
-        return connection.getresponse().read().decode()
-
-    pseudonym, credential = roster.enrol(access="mobile")
-    roster.consent(pseudonym, "text", "en")
     picture = f"/bytes?size=30000&type=image/jpeg&secret={canaries.query}&x={canaries.path}"
-    try:
-        slowed = await fetch(f"https://{target}{picture}", credential=credential)
-        assert len(slowed.stdout) == 30_000, slowed.stderr
-        await fetch(f"http://{target}{picture}", credential=credential)
-        await fetch(f"https://{target}{canaries.target}", "--data", canaries.body, credential=credential)
-        await fetch(f"https://{other}{canaries.target}", "--cacert", str(origin.ca_pem), credential=credential)
-        await fetch(f"https://{target}{picture}", "--max-time", "0.05", credential=credential)
-        await fetch(f"http://127.0.0.1:1{canaries.target}", credential=credential)
-        await fetch(f"https://{canaries.host}.absent.test{canaries.target}", credential=credential)
-        await fetch(f"https://{target}{picture}", "--cacert", "/dev/null", credential=credential)
-        refused = await fetch(f"https://{target}{picture}")
-        assert b"407" in refused.stderr
-        await asyncio.to_thread(_nonsense, proxy.address, canaries)
-        assert await until(lambda: not proxy.shaping.live)
-        for path in ("status", "configuration", "policy", "transfers", "volunteers", "export", "audit"):
-            texts.append(await asyncio.to_thread(ask, "GET", f"/v1/{path}"))
-        await asyncio.to_thread(ask, "GET", f"/v1/{canaries.path}?{canaries.query}")
-        await asyncio.to_thread(ask, "PUT", "/v1/pause", f'{{"{canaries.body}": 1}}')  # told back to its sender alone
-        dry_run = json.loads(await asyncio.to_thread(ask, "POST", "/v1/policy/dry-run", POLICY, "application/yaml"))
-        texts.append(json.dumps(await asyncio.to_thread(roster.own_data, pseudonym)))
-        texts.append(await asyncio.to_thread(_metrics, exposition.url))
-        assert len(await asyncio.to_thread(roster.entries, pseudonym)) >= 3
-    finally:
-        control.close()
-        await proxy.stop()
-        journal.close()
-        exposition.close()
-        roster.close()
-        audit.close()
+    assert len(fetch(f"https://{target}{picture}").stdout) == 30_000
+    assert len(fetch(f"http://{target}{picture}").stdout) == 30_000
+    fetch(f"https://{target}{canaries.target}", "--data", canaries.body)
+    fetch(f"https://{target}{picture}", "--max-time", "0.05")
+    fetch(f"https://{other}{canaries.target}", ca=origin.ca_pem)
+    fetch(f"http://127.0.0.1:1{canaries.target}")
+    fetch(f"http://{study.proxy}{canaries.target}")
+    fetch(f"https://{canaries.host}.absent.test{canaries.target}")
+    assert b"407" in fetch(f"https://{target}{picture}", login=wrong).stderr
+    fetch(f"https://{other}{canaries.target}", ca=study.ca_pem)  # a client that does not trust what it is shown
+    fetch(f"http://shaper.lab{canaries.target}")
+    fetch(f"http://shaper.lab/glass?language={canaries.query}")
+    assert b"certificate" in fetch(f"https://{target}{picture}", ca=origin.ca_pem).stderr  # here it is ours
+    _nonsense(study.proxy.split(":"), canaries)
+    for url in (study.own, study.said["control"], study.said["metrics"]):
+        subprocess.run(
+            [curl, "-s", *canaries.curl, "-d", canaries.body, f"{url.removesuffix('/metrics')}{canaries.target}"],
+            check=False, capture_output=True, timeout=60,
+        )  # fmt: skip
+
+    assert until(lambda: study.control.get("/v1/status")["proxy"]["transfers"] == 0)
+    assert study.control.send_policy("POST", "/v1/policy/dry-run", study.policy)["decisions"] >= 3
+    answers = [json.dumps(study.control.get(f"/v1/{path}")) for path in GETS]
+    for command in (["ctl", "pause"], ["ctl", "resume"], ["ctl", "reload"], ["ctl", "volunteers"], ["ctl", "audit"],
+                    ["ctl", "export"], ["top", "--once"], ["ethics"]):  # fmt: skip
+        done = study.shaper(*command)
+        assert done.exit_code == 0, done.output
+        answers.append(done.stdout)
+    answers += [study.metrics(), person.get("/my-data.json"), person.get("/receipt.txt"), person.get("/glass")]
+    pseudonym = study.members[0]["pseudonym"]
+    assert len(json.loads(person.get("/my-data.json"))["transfers"]) >= 3
+    assert until(lambda: study.journal.read_text().count(pseudonym) >= 3)
+    run = make_run(tmp_path / "run", blocks=3, pages=False)
+    with (run / "journal-control.jsonl").open("a") as lines:
+        lines.write(study.journal.read_text())
+    person.post("/delete", "/delete")
+    assert study.stop() == 0
+    for command in (["export", "--ooni", run, "-o", run / "ooni.jsonl"], ["report", run], ["pack", run]):
+        done = study.shaper(*command)
+        assert done.exit_code == 0, done.output
+        answers.append(done.stdout)
+
     assert any(canaries.query in exchange.request.target for exchange in origin.seen)
-    assert dry_run["decisions"] >= 3
-    assert sum(pseudonym in line for line in (home / "journal.jsonl").read_text().splitlines()) >= 3
-    mentions = [
-        text for text in texts if canaries.body not in text
-    ]  # a refusal may quote its own request to its sender
-    assert canaries.leaks(home, *mentions, caplog.text, *capfd.readouterr()) == []
-    assert credential.password not in "".join(texts) + caplog.text
+    assert canaries.leaks(study.home, run, *answers) == []
+    assert right.password not in "".join(answers) + study.errors
+    everything = b"".join(path.read_bytes() for path in study.home.rglob("*") if path.is_file())
+    assert pseudonym.encode() not in everything  # deleted is deleted, in the journal and in every log
+
+
+def _names(canaries):
+    return f"{canaries.path}.media.test", f"{canaries.host}.other.test"
 
 
 def _nonsense(address, canaries):
     """Send what is no request, as scanners do."""
     for message in (f"GET {canaries.path}\r\n\r\n", f"{canaries.query} / HTTP/9\r\nCookie: {canaries.cookie}\r\n\r\n"):
-        with suppress(OSError):
-            connection = HTTPConnection(*address, timeout=5)
-            connection.connect()
-            connection.sock.sendall(message.encode())
-            connection.sock.recv(1000)
-            connection.close()
-
-
-def _metrics(url):
-    host, _, port = url.partition("//")[2].partition("/")[0].rpartition(":")
-    connection = HTTPConnection(host, int(port), timeout=30)
-    connection.request("GET", "/metrics")
-    return connection.getresponse().read().decode()
+        with suppress(OSError), socket.create_connection(address, 5, (canaries.address, 0)) as connection:
+            connection.sendall(message.encode())
+            connection.recv(1000)

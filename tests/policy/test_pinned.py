@@ -16,6 +16,26 @@ def test_the_next_connection_after_a_failure_is_tunnelled_for_that_client_and_ho
     assert pinned.failures == 1
 
 
+def test_who_only_hangs_up_is_left_alone_the_second_time_unless_the_certificate_was_taken_between():
+    pinned = Pinned()
+    pinned.failed("ann", "app.example", 0.0, silently=True)
+    assert not pinned.tunnels("ann", "app.example", 1.0)
+    pinned.accepted("ann", "app.example")
+    pinned.failed("ann", "app.example", 2.0, silently=True)
+    assert not pinned.tunnels("ann", "app.example", 3.0)
+    pinned.failed("ann", "app.example", 4.0, silently=True)
+    assert pinned.tunnels("ann", "app.example", 5.0)
+    pinned.accepted("ann", "app.example")
+    assert not pinned.tunnels("ann", "app.example", 6.0)
+
+
+def test_who_hung_up_and_then_says_why_is_left_alone():
+    pinned = Pinned()
+    pinned.failed("ann", "app.example", 0.0, silently=True)
+    pinned.failed("ann", "app.example", 1.0)
+    assert pinned.tunnels("ann", "app.example", 2.0)
+
+
 def test_a_failure_is_forgotten_after_a_while():
     pinned = Pinned(forget_after=60.0)
     pinned.failed("ann", "app.example", 100.0)
