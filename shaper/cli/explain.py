@@ -16,7 +16,7 @@ import click
 @click.option("--method", default="GET", help="The request's method.")
 @click.option("--status", default=200, help="The response's status.")
 @click.option("--up", is_flag=True, help="Judge the request's body rather than the response's.")
-@click.option("--access", help="The client's kind of line: mobile or fixed.")
+@click.option("--access", type=click.Choice(["mobile", "fixed"]), help="The client's kind of line.")
 @click.option("--arm", help="The client's arm, instead of the one it is assigned.")
 @click.option("--client", help="The client's pseudonym; without it, the client is anonymous.")
 @click.option("--key", type=click.File("rb"), help="The study's key file, to assign arms as a run does.")
@@ -38,6 +38,10 @@ def explain(policy: Path, host: str, client: str | None, at: str | None, key: An
         raise click.ClickException(str(error)) from None
     except RefusedError as error:
         raise click.ClickException(f"--at: {error}") from None
+    arms = judge.policy.arms
+    if options["arm"] and options["arm"] not in arms:
+        remedy = f"name one of {', '.join(arms)}" if arms else "leave it out"
+        raise click.ClickException(f'--arm: the policy has no arm "{options["arm"]}"; {remedy}')
     facts = Facts(
         host=host,
         method=options["method"].upper(),

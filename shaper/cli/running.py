@@ -71,7 +71,8 @@ class Run:
             options |= {name: settled(options[name]) for name in ("listen", "site", "control") if options[name]}
         policy = load(source) if source else quick(options["limits"])
         if options["arm"] and options["arm"] not in policy.arms:
-            raise RefusedError(f'--arm: the policy has no arm "{options["arm"]}"', f"name one of {_list(policy.arms)}")
+            remedy = f"name one of {_list(policy.arms)}" if policy.arms else "leave it out"
+            raise RefusedError(f'--arm: the policy has no arm "{options["arm"]}"', remedy)
         start = _parsed("--at", parse_moment, options["at"])
         if options["speed"] and not start:
             raise RefusedError("--speed: there is no time that could move on", "name one with --at")

@@ -75,6 +75,7 @@ def test_another_host_is_untargeted(explain):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--arm", "fast"], 'Error: --arm: the policy has no arm "fast"; name one of control, treatment\n'),
         (["--at", "yesterday"], 'Error: --at: "yesterday" is not a moment with a UTC offset; write for example '),
         (
             ["--policy", "missing.yaml"],
