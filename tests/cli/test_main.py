@@ -11,4 +11,4 @@ def test_the_help_has_every_command_once_and_on_one_line():
     told = CliRunner().invoke(main, ["--help"], terminal_width=80).output
     assert re.findall(r"^(\w+):$", told, re.MULTILINE)[1:] == list(SECTIONS)
     assert sorted(re.findall(r"^  ([a-z]+)  +[A-Z].*\.$", told, re.MULTILINE)) == sorted(main.commands)
-    assert "..." not in told
+    assert "..." not in told.partition("Options:")[2]
