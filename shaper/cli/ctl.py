@@ -127,6 +127,34 @@ def audit(obj: tuple[Remote, bool], limit: int) -> None:
         click.echo(f"{one['time']}  {one['who']}  {one['action']}  {one['outcome']}  {detail}".rstrip())
 
 
+@ctl.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.pass_obj
+def verify(obj: tuple[Remote, bool], file: Path | None) -> None:
+    """Tell whether the audit log is as it was written: the proxy's, or a FILE, for which no proxy need run."""
+    if file is None:
+        answer = _answer(obj, obj[0].get("/v1/audit/verify"))
+        lines, last = answer["lines"], answer["last"]
+    else:
+        from shaper.onboarding.control import audit  # noqa: PLC0415 - keeps `shaper --help` quick
+        from shaper.policy.refused import RefusedError  # noqa: PLC0415
+
+        try:
+            found = audit.verify(file)
+        except RefusedError as error:
+            raise click.ClickException(str(error)) from None
+        lines, last = found.lines, found.last
+    click.echo(f"{lines} lines, each follows from the one before. The last has SHA-256 {last}.")
+
+
+@ctl.command()
+def openapi() -> None:
+    """Print the control API's OpenAPI document. No proxy need run."""
+    from shaper.onboarding.control.operation import document  # noqa: PLC0415 - keeps `shaper --help` quick
+
+    click.echo(json.dumps(document(), indent=2, ensure_ascii=False))
+
+
 def _answer(obj: tuple[Remote, bool], answer: Any) -> Any:
     """Return the answer for people to read, or print it as it is and be done."""
     if obj[1]:

@@ -1,6 +1,7 @@
 """The commands for a running proxy, against its real control API."""
 
 import json
+from pathlib import Path
 
 import click
 import pytest
@@ -10,6 +11,7 @@ from remembering_proxy import CONFIGURATION, TEXT, VIDEO, RememberingProxy, unde
 from shaper.cli.ctl import ctl
 from shaper.cli.ethics import ethics
 from shaper.cli.invite import invite
+from shaper.cli.remote import Remote
 from shaper.cli.top import top
 from shaper.onboarding.control.audit import AuditLog
 from shaper.onboarding.control.serving import serve_control
@@ -114,6 +116,26 @@ def test_volunteers_exports_and_the_audit_log_are_listed(run, roster):
     assert run("export").output == "1 left out: cells with fewer than 5 people.\n"
     [line] = run("audit", "-n", "5").output.splitlines()
     assert "  volunteers  done" in line
+
+
+def test_a_change_of_the_audit_log_by_hand_is_told(run, tmp_path):
+    log = tmp_path / "audit.jsonl"
+    for name in ("P0", "P9"):
+        run("phase", name)
+    said = run("verify").output
+    assert said.startswith("2 lines, each follows from the one before. The last has SHA-256 ")
+    assert run("verify", str(log)).output == said
+    assert json.loads(run("--json", "verify").output)["lines"] == 2
+    log.write_bytes(log.read_bytes().replace(b"P0", b"P1", 1))
+    for result in (run("verify"), run("verify", str(log)), run("verify", str(tmp_path / "absent"))):
+        assert result.exit_code == 1
+        assert result.output.count("\n") == 1
+    assert f"{log}:2: audit log: does not follow from the line before" in run("verify").output
+
+
+def test_the_openapi_document_can_be_printed_and_is_the_one_that_is_served(run, options):
+    answer = Remote(options[1], Path(options[3])).get("/openapi.json")
+    assert json.loads(CliRunner().invoke(ctl, ["openapi"]).output) == answer
 
 
 def test_top_shows_the_oldest_transfers_first_with_their_rates(run, lab):

@@ -13,6 +13,7 @@ from shaper.onboarding.control.guard import who
 from shaper.onboarding.control.operation import (
     Applied,
     Audit,
+    AuditVerified,
     Cell,
     ConfigurationAnswer,
     DryRun,
@@ -145,6 +146,13 @@ class Api:
 
     def audit(self, limit: int) -> Audit:
         return Audit(entries=self._log.newest(limit))
+
+    def verify(self) -> AuditVerified:
+        try:
+            found = self._log.verify()
+        except RefusedError as error:
+            raise ConflictError(str(error)) from None
+        return AuditVerified(lines=found.lines, last=found.last)
 
     def phases(self) -> list[str]:
         """Return the names of the policy's phases, for the page."""

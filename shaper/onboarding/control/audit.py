@@ -36,6 +36,14 @@ class AuditEntry:
     before: str
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A log whose every line follows from the one before. A copy of `last` tells later whether lines were cut off."""
+
+    lines: int
+    last: str  # SHA-256 of the last line
+
+
 codec = TypeAdapter(AuditEntry)
 
 
@@ -83,26 +91,37 @@ class AuditLog:
         """Return the newest entries, newest first."""
         return [codec.validate_json(line) for line in list(_lines(self.path))[-limit:][::-1]]
 
+    def verify(self) -> Verified:
+        """Read it through while nothing is written."""
+        with self._lock:
+            return verify(self.path)
+
     def close(self) -> None:
         """Let another process write."""
         os.close(self._file)
 
 
-def verify(path: Path) -> int:
-    """Return how many lines the log has, or refuse it at the first line that does not follow from the one before."""
+def verify(path: Path) -> Verified:
+    """Read the log through, or refuse it at the first line that does not follow from the one before."""
     before, number = BEGINNING, 0
-    for number, line in enumerate(_lines(path), 1):
-        try:
-            follows = codec.validate_json(line).before == before
-        except ValidationError:
-            follows = False
-        if not follows:
-            raise RefusedError(
-                f"{path}:{number}: audit log: does not follow from the line before",
-                "the log was changed by hand; compare it with a copy",
-            )
-        before = _hash(line)
-    return number
+    try:
+        for number, line in enumerate(_lines(path), 1):
+            if not _follows(line, before):
+                raise RefusedError(
+                    f"{path}:{number}: audit log: does not follow from the line before",
+                    "the log was changed by hand; compare it with a copy",
+                )
+            before = _hash(line)
+    except OSError as error:
+        raise RefusedError(f"{path}: audit log: {error.strerror}", "check the path") from None
+    return Verified(number, before)
+
+
+def _follows(line: bytes, before: str) -> bool:
+    try:
+        return codec.validate_json(line).before == before
+    except ValidationError:
+        return False
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -108,6 +108,11 @@ class Audit(Answer):
     entries: list[AuditEntry]
 
 
+class AuditVerified(Answer):
+    lines: int
+    last: str
+
+
 class Problem(Answer):
     title: str
     status: int
@@ -150,6 +155,10 @@ OPERATIONS = (
     Operation("GET", "/v1/volunteers", "volunteers", "Everybody in the study, by pseudonym.", Volunteers),
     Operation("GET", "/v1/export", "export", "Counts of volunteers; small cells are suppressed.", Export),
     Operation("GET", "/v1/audit", "audit", "The newest lines of the audit log.", Audit, limit=True),
+    Operation(
+        "GET", "/v1/audit/verify", "verify", "Whether every line of the audit log follows from the one before.",
+        AuditVerified, refusals=(409,),
+    ),
 )  # fmt: skip
 
 TITLES = {
