@@ -55,6 +55,7 @@ class GatedReader:
     def __init__(self, reader: asyncio.StreamReader, transport: asyncio.Transport) -> None:
         self._reader = reader
         self._transport = transport
+        self.is_severed = False  # the connection broke off, rather than being closed
         self._paused = False
         self._early: int | None = None
         self._open = asyncio.Event()
@@ -64,13 +65,20 @@ class GatedReader:
         """Read as a StreamReader does, once the gate is open."""
         await self._open.wait()
         if self._early is None:
-            return await self._reader.read(size)
-        data = await self._reader.read(max(1, min(size, self._early)))
+            return await self._take(size)
+        data = await self._take(max(1, min(size, self._early)))
         if self._early is not None:  # it may have become known meanwhile what the connection is for
             self._early -= len(data)
             if self._early <= 0:
                 self.hold()
         return data
+
+    async def _take(self, size: int) -> bytes:
+        try:
+            return await self._reader.read(size)
+        except OSError:
+            self.is_severed = True
+            raise
 
     def doubt(self) -> None:
         """Read little until it is known what the connection is for: the layers keep all of it until then."""

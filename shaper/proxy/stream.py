@@ -217,7 +217,7 @@ class ShapedStream(HttpStream):
     def start_response_stream(self) -> layer.CommandGenerator[None]:
         """Send the headers on and open the channel for the body."""
         assert self.flow.response
-        self._frame_for_h1(self.flow.response)
+        self._frame_for_h1()
         verdict = self._down.live.verdict if self._down else None
         if self._down and verdict and verdict.target and self._down.live.policy.server_timing:
             server_timing.announce(self.flow.response, verdict, self._down.live)
@@ -386,13 +386,17 @@ class ShapedStream(HttpStream):
     def _gate(self, source: Connection) -> Gate | None:
         return gate_for(source, framer_of(self._http.connections[source]), self.stream_id, self._visitor.handler)
 
-    def _frame_for_h1(self, response: http.Response) -> None:
+    def _frame_for_h1(self) -> None:
         """Give a body of unknown length an end that an HTTP/1.1 client can tell from a broken connection."""
-        request = self.flow.request
+        request, response = self.flow.request, self.flow.response
+        assert response
         unframed = "content-length" not in response.headers and "transfer-encoding" not in response.headers
         bodiless = request.method == "HEAD" or response.status_code in {204, 304} or response.status_code < 200
-        if unframed and not bodiless and response.is_http2 and request.http_version == "HTTP/1.1":
-            response.headers["transfer-encoding"] = "chunked"
+        if unframed and not bodiless and request.http_version == "HTTP/1.1":
+            self.flow.response = response.copy()  # the origin's connection still goes by what the origin said
+            self.flow.response.stream = response.stream
+            self.flow.response.http_version = "HTTP/1.1"
+            self.flow.response.headers["transfer-encoding"] = "chunked"
 
     def _transformed(self, data: bytes) -> list[bytes]:
         """Honour what another addon made of `response.stream`, and mitmproxy's option to store streamed bodies."""

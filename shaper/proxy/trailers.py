@@ -23,6 +23,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Connection, TBodyReader
 
 from shaper.proxy.bounds import BoundedHead
 from shaper.proxy.interim import FinalHttp1Client
+from shaper.proxy.severed import SeverableHttp1Client
 
 
 class Trailing(Http1Connection):
@@ -57,7 +58,7 @@ class Trailing(Http1Connection):
             yield command
 
 
-class TrailingHttp1Client(Trailing, BoundedHead, FinalHttp1Client):
+class TrailingHttp1Client(SeverableHttp1Client, Trailing, BoundedHead, FinalHttp1Client):
     """Towards an origin."""
 
 

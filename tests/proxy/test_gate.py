@@ -1,6 +1,8 @@
 """Gates on real sockets: what is not read is not taken from memory, and nothing is lost by holding."""
 
 import asyncio
+import socket
+import struct
 from types import SimpleNamespace
 
 import pytest
@@ -47,6 +49,23 @@ async def test_a_held_gate_reads_nothing_and_an_open_one_all_of_it(connected):
     reader.let_go()
     far.write_eof()
     assert await waiting + await read_all(reader) == DATA
+
+
+async def test_a_reset_is_told_from_a_close(connected):
+    reader, far = connected
+    far.write(DATA[:1000])
+    assert await reader.read(65_536) == DATA[:1000]
+    far.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    far.transport.abort()
+    with pytest.raises(ConnectionResetError):
+        await reader.read(65_536)
+    assert reader.is_severed
+
+
+async def test_a_close_is_no_reset(connected):
+    reader, far = connected
+    far.write_eof()
+    assert (await reader.read(65_536), reader.is_severed) == (b"", False)
 
 
 async def test_holding_and_letting_go_at_any_time_loses_nothing(connected):

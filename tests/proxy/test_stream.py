@@ -52,6 +52,26 @@ async def test_trailers_wait_behind_the_backlog(exchange):
     assert book.to("client").endswith(b"\r\n0\r\nx-sum: 1100\r\n\r\n")
 
 
+async def test_a_body_that_only_its_connections_end_delimits_gets_an_end_of_its_own(exchange, records):
+    book = exchange(IMAGE + b"\r\n" + BODY)
+    book.close("origin", ConnectionState.CLOSED)
+    book.wait(1)
+    sent = book.to("client")
+    assert b"transfer-encoding: chunked\r\n" in sent
+    assert sent.endswith(b"\r\n0\r\n\r\n")
+    assert [(record.outcome, record.size) for record in records] == [("complete", 1100)]
+
+
+async def test_a_connection_that_breaks_off_is_no_end_of_a_body(exchange, records):
+    book = exchange(IMAGE + b"\r\n" + BODY)
+    book.handler.transports[book._connection("origin")].reader.is_severed = True
+    book.close("origin", ConnectionState.CLOSED)
+    book.wait(1)
+    assert b"\r\n0\r\n" not in book.to("client")
+    assert book.transcript[-1] == ("client", "close")
+    assert [(record.outcome, record.size) for record in records] == [("origin-abort", 1100)]
+
+
 async def test_the_next_request_waits_for_its_turn(exchange, records):
     book = exchange(LENGTH + BODY)
     book.receive("client", b"GET http://www.media.test/page HTTP/1.1\r\n\r\n")
