@@ -1,4 +1,4 @@
-.PHONY: setup demo test check fix e2e-observe study bench bench-peers bench-fidelity image image-test lock clean
+.PHONY: setup demo test check fix e2e-observe bench bench-peers bench-fidelity players study image image-test lock clean
 
 PYTHON := .venv/bin/python
 
@@ -31,13 +31,6 @@ e2e-observe: setup
 	CI=true .venv/bin/pytest -n 0 tests/deploy/test_dashboards.py tests/deploy/test_prometheus.py tests/deploy/test_observe.py \
 		tests/deploy/test_observe_proxy.py tests/record/test_exposition.py
 
-# Announced against measured, calibrated first, with its report in runs/twitter-2021/report; docs/measuring.md.
-study: setup
-	mkdir -p build
-	.venv/bin/shaper calibrate --output build/certificate.json
-	.venv/bin/shaper measure studies/twitter-2021.yaml --certificate build/certificate.json
-	.venv/bin/shaper report runs/twitter-2021
-
 bench: setup
 	$(PYTHON) -m bench
 
@@ -49,6 +42,24 @@ bench-peers: setup
 bench-fidelity: setup
 	rm -rf build/fidelity
 	$(PYTHON) bench/fidelity build/fidelity --into docs/fidelity.md
+
+# An HLS and a DASH player, which the lab's video pages use when they are there. Needs npm.
+players: studies/players/node_modules/.installed
+studies/players/node_modules/.installed: studies/players/package-lock.json
+	cd studies/players && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+# Announced against measured against control: calibrates, measures, reports, and fills in docs/announced-and-measured.md.
+# Interrupted, it goes on where it was; `rm -r $(STUDY)` begins anew.
+STUDY := runs/twitter-2021
+study: setup players $(STUDY)/certificate.json
+	.venv/bin/shaper measure studies/twitter-2021.yaml -o $(STUDY) --certificate $(STUDY)/certificate.json --require-calibration
+	.venv/bin/shaper report $(STUDY)
+	$(PYTHON) studies/summary.py $(STUDY) docs/announced-and-measured.md
+
+$(STUDY)/certificate.json: | setup
+	.venv/bin/shaper calibrate -o $@ --policy policies/twitter-2021-announced.yaml --policy policies/twitter-2021-measured.yaml \
+	  || { rm -f $@; exit 1; }
 
 # The image, with podman; docs/deploy.md.
 IMAGE ?= localhost/shaper

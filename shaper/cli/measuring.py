@@ -55,8 +55,7 @@ class Measurement:
         with Logbook(self.directory, conditions, _now()) as book:
             if book.complete:
                 return True
-            if self.certificate:  # the report shows it
-                copyfile(self.certificate, self.directory / "certificate.json")
+            self._keep_certificate()
             apparatus = Apparatus(self.plan, policies, self._certificate_arguments())
             async with apparatus.ready():
                 stopped = await self._take_all(apparatus, book)
@@ -109,6 +108,12 @@ class Measurement:
             problem = f'{self.path}: arm "{arm.name}": its policy divides clients into arms of its own'
             raise RefusedError(problem, "name a policy without arms")
         return path, policy
+
+    def _keep_certificate(self) -> None:
+        """Lay the certificate beside the samples: the report shows it."""
+        kept = self.directory / "certificate.json"
+        if self.certificate and self.certificate.resolve() != kept.resolve():
+            copyfile(self.certificate, kept)
 
     def _certificate_arguments(self) -> list[str]:
         named = [f"--certificate={self.certificate}"] if self.certificate else []

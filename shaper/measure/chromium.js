@@ -66,7 +66,7 @@
     return {
       now, lcp, switches: videos.size ? switches : null,
       load: orNull(navigation.loadEventEnd),
-      interactive: orNull(navigation.domInteractive),
+      interactive: orNull(navigation.domContentLoadedEventEnd),
       join: joins.length && joins.length === videos.size ? Math.max(...joins) : null,
       rebuffer: joins.length ? waits.reduce((sum, wait) => sum + wait, 0) : null,
       images: [...document.images].map(endOf),

@@ -146,16 +146,17 @@ def _ledger(study: Study) -> Table:
 
 def _images(study: Study) -> Table:
     marks = tuple(f"complete_{mark:g}s" for mark in MARKS)
-    rows = tuple((one.arm, one.probe, one.loads, one.images, *one.marks) for one in study.completions)
+    rows = tuple((one.page, one.arm, one.probe, one.loads, one.images, *one.marks) for one in study.completions)
     shown = tuple(
-        (one.arm, one.probe, str(one.loads), str(one.images), *map(_percent, one.marks)) for one in study.completions
+        (one.page, one.arm, one.probe, str(one.loads), str(one.images), *map(_percent, one.marks))
+        for one in study.completions
     )
     return Table(
         "images",
         "Images of a page that were complete, on average",
-        ("arm", "probe", "loads", "images", *marks),
+        ("page", "arm", "probe", "loads", "images", *marks),
         rows,
-        ("arm", "probe", "loads", "images", *(f"after {mark:g} s" for mark in MARKS)),
+        ("page", "arm", "probe", "loads", "images", *(f"after {mark:g} s" for mark in MARKS)),
         shown,
     )
 
