@@ -1,4 +1,4 @@
-"""`shaper top`: the transfers under way in a running proxy, slowest first, until Ctrl-C."""
+"""`shaper top`: the transfers under way in a running proxy, oldest first, until Ctrl-C."""
 
 import time
 from collections.abc import Callable
