@@ -21,6 +21,8 @@ from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.proxy.tunnel import TunnelState
 from OpenSSL import SSL
 
+from shaper.proxy.ticker import Ticker
+
 FULL = 65_536
 """Unsent bytes in a transport's buffer beyond which its peer counts as not taking any."""
 
@@ -92,18 +94,26 @@ def keep_short(connection: Connection, handler: ConnectionHandler) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, FULL)
 
 
-def framing(framer: layer.Layer, stream_id: int, message: http.Message) -> Callable[[bytes], bytes]:
-    """Return what turns bytes of a message's body into what its connection's framing layer would send for them."""
+def sending(
+    lane: Lane, framer: layer.Layer, stream_id: int, message: http.Message, ticker: Ticker
+) -> Callable[[bytes], None]:
+    """Return what sends bytes of a message's body, framed as its connection's framing layer would.
+
+    What several streams of one HTTP/2 connection send on one tick goes out as one write.
+    """
     if isinstance(framer, Http2Connection):
         connection = framer.h2_conn
         stream_id = framer.our_stream_id.get(stream_id, stream_id) if isinstance(framer, Http2Client) else stream_id
 
-        def frame(data: bytes) -> bytes:
+        def flush() -> None:
+            lane.write(connection.data_to_send())
+
+        def send(data: bytes) -> None:
             if framer.is_open_for_us(stream_id):
                 connection.send_data(stream_id, data)
-            return connection.data_to_send()
+            ticker.together(connection, flush)
 
-        return frame
+        return send
     if "chunked" in message.headers.get("transfer-encoding", "").lower():
-        return lambda data: b"%x\r\n%s\r\n" % (len(data), data)
-    return lambda data: data
+        return lambda data: lane.write(b"%x\r\n%s\r\n" % (len(data), data))
+    return lane.write

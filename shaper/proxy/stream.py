@@ -47,7 +47,7 @@ from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
 from shaper.proxy.facts import host_of, protocol, request_facts, response_facts
 from shaper.proxy.gate import WINDOW, Gate, StreamGate, framer_of, gate_for
-from shaper.proxy.lane import Lane, framing
+from shaper.proxy.lane import Lane, sending
 from shaper.proxy.passage import Passage
 from shaper.proxy.shaping import Shaping
 from shaper.proxy.visitor import Visitor
@@ -336,13 +336,12 @@ class ShapedStream(HttpStream):
             gate.widen(wide)
         message = self.flow.request if up else self.flow.response
         assert message
-        frame = framing(framer, self.stream_id, message)
         passage.channel = Channel(
             live=passage.live,
             pacer=shaping.pacer(verdict, self._visitor, passage.live.direction, monotonic()),
             mark=mark,
             gate=gate,
-            send=lambda data: lane.write(frame(data)),
+            send=sending(lane, framer, self.stream_id, message, shaping.ticker),
             is_full=_fullness(framer, lane, self.stream_id),
             on_drained=passage.ring,
             ticker=shaping.ticker,

@@ -51,6 +51,7 @@ class Ticker:
         self._numbers = count()
         self._armed_for = float("inf")
         self._demand = 0.0
+        self._together: dict[object, Callable[[], None]] | None = None  # None: no alarms are going off
         self._timer: asyncio.TimerHandle | None = None
         self._fd = os.timerfd_create(time.CLOCK_MONOTONIC, flags=os.TFD_NONBLOCK | os.TFD_CLOEXEC) if _TIMERFD else -1
         if self._fd >= 0:
@@ -72,6 +73,13 @@ class Ticker:
         if when < self._armed_for:
             self._arm(when)
         return alarm
+
+    def together(self, what: object, callback: Callable[[], None]) -> None:
+        """Call back once for all alarms that go off now and ask for `what`, after the last; otherwise at once."""
+        if self._together is None:
+            callback()
+        else:
+            self._together[what] = callback
 
     def close(self) -> None:
         """Call nobody any more."""
@@ -104,22 +112,31 @@ class Ticker:
     def _fire(self) -> None:
         now = monotonic()
         end = now + TURN
+        self._together = {}
         self._armed_for = float("-inf")  # callbacks need not arm: it is done below
         if self._heap:
             self._on_lag(max(0.0, now - self._heap[0][0]))
         while self._heap and self._heap[0][0] <= now:
             callback = heapq.heappop(self._heap)[2].callback
             if callback:
-                try:
-                    callback(now)
-                except Exception:
-                    logger.exception("An alarm failed.")
+                _guarded(callback, now)
             now = monotonic()
             if now > end:
                 break
+        together, self._together = self._together, None
+        for each in together.values():
+            _guarded(each)
         self._armed_for = float("inf")
         if self._heap:
             self._arm(self._heap[0][0])
+
+
+def _guarded[**P](callback: Callable[P, None], *arguments: P.args, **named: P.kwargs) -> None:
+    """Call back; what fails must not keep the others from being called."""
+    try:
+        callback(*arguments, **named)
+    except Exception:
+        logger.exception("An alarm failed.")
 
 
 _TIMERFD = hasattr(os, "timerfd_create")
