@@ -101,3 +101,20 @@ async def test_a_closed_ticker_calls_nobody(ticker):
     ticker.close()
     await asyncio.sleep(0.03)
     assert went == []
+
+
+async def test_what_alarms_ask_for_together_is_called_once_after_the_last_of_them(ticker, monkeypatch):
+    monkeypatch.setattr(module, "TURN", 60.0)  # all in one go, however busy the machine is
+    went, done, begun = [], asyncio.Event(), monotonic() - 1
+
+    def ask(now):
+        went.append("alarm")
+        ticker.together("same", lambda: went.append("together"))
+
+    for _ in range(3):
+        ticker.call_at(begun, ask)
+    ticker.call_at(begun, lambda now: done.set())
+    await asyncio.wait_for(done.wait(), 5)
+    assert went == ["alarm"] * 3 + ["together"]
+    ticker.together("same", lambda: went.append("at once"))
+    assert went[-1] == "at once"
