@@ -46,6 +46,7 @@ bench-fidelity: setup
 # An HLS and a DASH player, which the lab's video pages use when they are there. Needs npm.
 players: studies/players/node_modules/.installed
 studies/players/node_modules/.installed: studies/players/package-lock.json
+	@command -v npm > /dev/null || { echo "npm is not installed: apt-get install npm"; exit 1; }
 	cd studies/players && npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
 

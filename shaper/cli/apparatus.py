@@ -53,7 +53,7 @@ class Apparatus:
                 own = [f"--journal={journal}", f"--ca-dir={home / arm}"]
                 proxy = ProxyProcess(path, [*self._ways.proxy_arguments(), *self.proxy_arguments, *own])
                 self._proxies[arm] = await stack.enter_async_context(proxy)
-                self._witnesses[arm] = Witness(journal, proxy.metrics_url, policy)
+                self._witnesses[arm] = Witness(journal, proxy, policy)
             if any(probe.kind == "chromium" for probe in self.plan.probes):
                 from shaper.measure.chromium import browser  # noqa: PLC0415 - an extra
 
@@ -124,6 +124,7 @@ class Apparatus:
             outcome=loaded.outcome,
             error=loaded.error,
             duration=loaded.duration,
+            ttfb=resources[0].response if resources else None,
             received=sum(each.size for each in resources),
             browser=loaded.browser,
         )

@@ -6,7 +6,6 @@ not how well it keeps time. Nothing here knows how the proxy does it, so a fault
 
 import asyncio
 import re
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,6 +33,7 @@ BURST = 2048
 LASTS = 2.0
 """Seconds that a body takes at its rate."""
 
+LAG = re.compile(r'^shaper_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
 PAUSE = 0.1
 """Seconds between unslowed responses beside it."""
 
@@ -77,7 +77,7 @@ class Calibration:
                         found, first = await self._measure(_host(name), asked, protocol, proxy)
                         drawn.append((found, first))
                         self.progress(found)
-                lag = await asyncio.to_thread(_lag, proxy.metrics_url)
+                lag = await asyncio.to_thread(_lag, proxy)
         figures = tuple(found for found, _ in drawn)
         made = datetime.now(UTC)
         certificate = Certificate(
@@ -146,13 +146,8 @@ def _cap(asked: Asked) -> dict[str, Any]:
     return {"rate": format_rate(asked.rate, EXACT), "manner": asked.manner, **own}
 
 
-def _lag(url: str) -> float:
+def _lag(proxy: ProxyProcess) -> float:
     """Return the 99th percentile of the loop's lag: the upper edge of the bucket that it falls into."""
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own proxy's
-        text = answer.read().decode()
-    buckets = [
-        (float(edge), float(count))
-        for edge, count in re.findall(r'^shaper_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)$', text, re.MULTILINE)
-    ]
+    buckets = [(float(edge), float(count)) for edge, count in LAG.findall(proxy.metrics())]
     total = buckets[-1][1] if buckets else 0.0
     return next((edge for edge, count in buckets if count >= 0.99 * total), 0.0)

@@ -26,6 +26,7 @@ from shaper.measure.surroundings import clock, hardware, versions
 from shaper.policy.load import load, load_as
 from shaper.policy.model import Policy
 from shaper.policy.refused import RefusedError
+from shaper.policy.units import format_share
 
 
 @dataclass
@@ -116,8 +117,12 @@ class Measurement:
             copyfile(self.certificate, kept)
 
     def _certificate_arguments(self) -> list[str]:
-        named = [f"--certificate={self.certificate}"] if self.certificate else []
-        return [*named, *(["--require-calibration"] if self.require_calibration else [])]
+        """Return what has a proxy rely on the certificate, and check itself by its tolerance."""
+        required = ["--require-calibration"] if self.require_calibration else []
+        if self.certificate is None:
+            return required
+        tolerance = format_share(read_certificate(self.certificate).tolerance.ratio)
+        return [f"--certificate={self.certificate}", f"--self-check={tolerance}", *required]
 
     def _conditions(self, policies: dict[str, Policy]) -> Conditions:
         certificate = read_certificate(self.certificate).digest if self.certificate else None

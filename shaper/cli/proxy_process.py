@@ -4,13 +4,16 @@ import asyncio
 import signal
 import sys
 from collections.abc import Sequence
+from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Self
+from urllib.parse import urlsplit
 
 from shaper.policy.refused import RefusedError
 
 START = (sys.executable, "-m", "shaper.cli.attached")
+PATIENCE = 10.0  # seconds
 LAST = "journal"  # the label of the last line of its greeting
 
 
@@ -40,11 +43,6 @@ class ProxyProcess:
         return path if path.is_absolute() else None
 
     @property
-    def metrics_url(self) -> str:
-        """Where its metrics are."""
-        return self._said["metrics"]
-
-    @property
     def alive(self) -> bool:
         """Whether it still runs."""
         return self._process is not None and self._process.returncode is None
@@ -52,6 +50,21 @@ class ProxyProcess:
     def told(self, label: str) -> str:
         """Return what it said about something when it started, or nothing."""
         return self._said.get(label, "")
+
+    @property
+    def metrics_url(self) -> str:
+        """Where its metrics are."""
+        return self._said["metrics"]
+
+    def metrics(self) -> str:
+        """Return its metrics as they are now. Waits for them, so call it in a thread."""
+        where = urlsplit(self.metrics_url)
+        connection = HTTPConnection(where.hostname or "", where.port, timeout=PATIENCE)
+        try:
+            connection.request("GET", where.path)
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
 
     async def __aenter__(self) -> Self:
         with TemporaryFile() as complaints:

@@ -6,12 +6,12 @@ its own. They are awaited until the proxy has no transfer under way and has writ
 
 import asyncio
 import re
-import urllib.request
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
+from shaper.cli.proxy_process import ProxyProcess
 from shaper.measure.run import Sample, Truth
 from shaper.pacing.limit import Manner
 from shaper.policy.admission import Admission, Standing, admit
@@ -34,7 +34,7 @@ class Witness:
     """Reads an arm's journal as its proxy writes it."""
 
     journal: Path
-    metrics_url: str
+    proxy: ProxyProcess
     policy: Policy
     _read: int = 0
     _lines: list[bytes] = field(default_factory=list)
@@ -87,8 +87,7 @@ class Witness:
         return bool(whole)
 
     def _active(self) -> bool:
-        with urllib.request.urlopen(self.metrics_url, timeout=PATIENCE) as answer:  # noqa: S310 - our own proxy's
-            return any(float(count) for count in ACTIVE.findall(answer.read().decode()))
+        return any(float(count) for count in ACTIVE.findall(self.proxy.metrics()))
 
 
 def unwitnessed(sample: Sample) -> Sample:

@@ -4,6 +4,7 @@ Through Playwright with the system's browser. Every visit has a context of its o
 times are seconds since navigation began.
 """
 
+import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -61,7 +62,12 @@ async def browser(keys: Iterable[str], addresses: Mapping[str, str]) -> AsyncIte
     async with async_playwright() as playwright:
         # Signals are for whoever measures: a browser that dies of them would spoil the sample under way.
         chromium = await playwright.chromium.launch(
-            executable_path=program, args=arguments, handle_sigint=False, handle_sigterm=False, handle_sighup=False
+            executable_path=program,
+            args=arguments,
+            env={name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
+            handle_sigint=False,
+            handle_sigterm=False,
+            handle_sighup=False,
         )
         try:
             yield chromium
