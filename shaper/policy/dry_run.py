@@ -80,7 +80,7 @@ def _decide(judge: Judge, one: Seen, now: datetime) -> Decision:
     if one.facts is None:
         admitted = admit(judge, one.hosts, one.standing, now)
         return _decision(admitted.admission, admitted.verdict)
-    verdict = judge.decide(one.facts, one.standing.person, now)
+    verdict = judge.decide_plain(one.facts, one.standing.person, now)
     return _decision(verdict.media, verdict)
 
 

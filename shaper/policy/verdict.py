@@ -3,12 +3,12 @@
 When nothing is known or nothing applies, the verdict is to pass unshaped with a counted reason. `judge` decides.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from shaper.pacing.limit import Limit
 from shaper.policy.media import Evidence, MediaClass
-from shaper.policy.model import Rule
+from shaper.policy.model import Direction, Rule
 
 
 class Reason(StrEnum):
@@ -75,3 +75,9 @@ class Verdict:
     def shaped(self) -> bool:
         """Whether the message's bytes are to be delayed (or policed, frozen, blocked)."""
         return self.reason is Reason.MATCHED
+
+    def towards(self, direction: Direction) -> "Verdict":
+        """Return what the verdict on a connection says of one direction: a rule for the other asks nothing of it."""
+        if self.rule is None or self.rule.direction in {direction, Direction.BOTH}:
+            return self
+        return replace(self, reason=Reason.UNCAPPED, limits=())

@@ -30,6 +30,7 @@ from shaper.proxy.bell import hear_bells
 from shaper.proxy.bounds import HELLO
 from shaper.proxy.clock import monotonic, wall
 from shaper.proxy.crowd import Crowd, Room
+from shaper.proxy.parting import Parting
 from shaper.proxy.relay import Relay
 from shaper.proxy.shaping import Shaping
 from shaper.proxy.stream import ShapedHttpLayer
@@ -61,7 +62,7 @@ class Admitting:
         self.pinned = Pinned()
         self.visitors: dict[str, Visitor] = {}
         self.crowd = Crowd(shaping, self.visitors, room)
-        self.addons = [self.crowd]  # mitmproxy calls the hooks of these too, after ours
+        self.addons = [self.crowd, Parting(shaping, self.visitors)]  # mitmproxy calls their hooks too, after ours
         self._choose: Callable[[layer.NextLayer], None] | None = None
         self._handlers: Mapping[Any, ConnectionHandler] = {}
         self._has_told = False  # that the CA has expired
@@ -177,7 +178,8 @@ class Admitting:
             self._admit(choice, before, visitor, hosts)
         elif isinstance(chosen, layers.TCPLayer) and context.server.address and not _is_decrypted(choice):
             context.layers[:] = before
-            choice.layer = self._tunnel(choice, visitor, self.shaping.admit([context.server.address[0]], visitor))
+            hosts = [context.server.address[0]]
+            choice.layer = self._tunnel(choice, visitor, self.shaping.admit(hosts, visitor), hosts)
         elif isinstance(chosen, layers.TCPLayer):
             self._relay(chosen, visitor)
 
@@ -190,7 +192,7 @@ class Admitting:
         if admitted.admission is Admission.INTERCEPT:
             self.shaping.metrics.fallback(Fallback.TLS)
         choice.context.layers[:] = before
-        choice.layer = self._tunnel(choice, visitor, admitted)
+        choice.layer = self._tunnel(choice, visitor, admitted, hosts)
 
     def _would_be_believed(self, visitor: Visitor, host: str) -> bool:
         """Whether the client would take our certificate: the CA may sign it, and it was not refused lately."""
@@ -216,16 +218,23 @@ class Admitting:
         if self.registry is None:
             self.shaping.metrics.fallback(Fallback.TLS)
         elif visitor and host:
-            self.pinned.failed(visitor.key, host, monotonic())
+            hung_up = "closed" in (error := data.conn.error or "") or "disconnected" in error
+            self.pinned.failed(visitor.key, host, monotonic(), silently=hung_up)
 
-    def _tunnel(self, choice: layer.NextLayer, visitor: Visitor, admitted: Admitted) -> layer.Layer:
+    def tls_established_client(self, data: tls.TlsData) -> None:
+        """Note that our certificate was taken, after all."""
+        visitor, host = self.visitors.get(data.context.client.id), data.context.client.sni
+        if visitor and host:
+            self.pinned.accepted(visitor.key, host)
+
+    def _tunnel(self, choice: layer.NextLayer, visitor: Visitor, admitted: Admitted, hosts: list[str]) -> layer.Layer:
         if admitted.admission is Admission.REFUSE:
             self._refuse(visitor, admitted)
             return RefusedTunnel(choice.context)
         self._count(admitted)
         if admitted.admission is Admission.SHAPE:
             self._trust(visitor)
-            return ShapedTunnel(choice.context, self.shaping, visitor, admitted.verdict)
+            return ShapedTunnel(choice.context, self.shaping, visitor, admitted.verdict, hosts)
         return self._relay(Relay(choice.context, visitor.handler, self._count_bytes), visitor)
 
     def _relay(self, tunnel: layers.TCPLayer, visitor: Visitor) -> layers.TCPLayer:
@@ -244,7 +253,7 @@ class Admitting:
         if mode is HTTPMode.transparent and address and not _is_decrypted(choice):  # plain HTTP inside a CONNECT
             admitted = self.shaping.admit([address[0]], visitor)
             if admitted.admission is not Admission.INTERCEPT:
-                return self._tunnel(choice, visitor, admitted)
+                return self._tunnel(choice, visitor, admitted, [address[0]])
             self._count(admitted)
         return ShapedHttpLayer(choice.context, mode, self.shaping, visitor)
 

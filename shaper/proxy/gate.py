@@ -27,6 +27,9 @@ from shaper.proxy.lane import Lane
 WINDOW = 65_535
 """Bytes that an HTTP/2 peer may send on a stream before the proxy knows what it carries: the protocol's default."""
 
+WIDE = 4 * 2**20
+"""Bytes that may be under way of what is not slowed."""
+
 
 class Gate(Protocol):
     """Towards the origin of one response."""

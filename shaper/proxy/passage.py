@@ -1,12 +1,12 @@
 """One body on its way through the proxy: its account, its channel, and the event that waits behind its backlog.
 
-A passage may have no channel: then the body passes unshaped and is only accounted for.
+A direction of a tunnel is one body. A passage may have no channel: then the body passes unshaped and is only accounted
+for.
 """
 
 from dataclasses import replace
 
-from mitmproxy.proxy import layer
-from mitmproxy.proxy.layers.http import HttpEvent
+from mitmproxy.proxy import events, layer
 
 from shaper.policy.verdict import Facts, Reason, Verdict
 from shaper.proxy.bell import Bell
@@ -29,7 +29,7 @@ class Passage:
         self.settle: Settle | None = None
         self.shadows: list[Shadow] = []
         self._shaping = shaping
-        self._deferred: HttpEvent | None = None
+        self._deferred: events.Event | None = None
         self._bell: Bell | None = None
 
     def judge(self, facts: Facts, visitor: Visitor, *, plain: bool = False) -> Verdict:
@@ -39,6 +39,11 @@ class Passage:
         self.live.judged(verdict, now)
         self.shadows = self._shaping.shadows_of(facts, verdict, visitor, now)
         return verdict
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is held back."""
+        return self.channel is None or self.channel.is_empty
 
     def take(self, data: bytes) -> bool:
         """Put bytes through the channel; False when there is none, and the caller is to send them as they are."""
@@ -52,7 +57,7 @@ class Passage:
         self.live.gave(len(data), now, 0.0)
         return False
 
-    def defer(self, event: HttpEvent) -> layer.CommandGenerator[bool]:
+    def defer(self, event: events.Event) -> layer.CommandGenerator[bool]:
         """Keep an event back until the channel is empty; False when it is empty already, or there is none."""
         if self.channel is None or self.channel.end():
             return False
@@ -68,12 +73,20 @@ class Passage:
         if self._bell:
             self._bell.ring()
 
-    def collect(self, bell: Bell) -> HttpEvent | None:
+    def collect(self, bell: Bell) -> events.Event | None:
         """Return what waited for this bell."""
         if bell is not self._bell:
             return None
         deferred, self._deferred, self._bell = self._deferred, None, None
         return deferred
+
+    def free(self, reason: Reason) -> None:
+        """Let the rest of the body pass as it comes, and keep no record of it."""
+        if self.live.verdict and self.live.verdict.reason is not reason:
+            self.live.verdict, self.shadows = Verdict(reason), []
+            if self.channel:
+                self.channel.free()
+            self._stop_policing()
 
     def bypass(self, size: int) -> None:
         """Note a body that another addon made, or had collected: it passed as a whole, whatever was decided."""
@@ -89,6 +102,9 @@ class Passage:
         if self.channel:
             self.channel.close()
             self.channel = None
+        self._stop_policing()
+
+    def _stop_policing(self) -> None:
         settle, self.settle = self.settle, None
         if settle:
             settle(lambda _: None)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from secrets import token_bytes
@@ -15,7 +15,7 @@ from shaper.pacing.scope import BucketTable
 from shaper.policy.admission import Admitted, Standing, admit
 from shaper.policy.dry_run import Recent
 from shaper.policy.judge import Judge
-from shaper.policy.model import Latency, Policy
+from shaper.policy.model import Direction, Latency, Policy
 from shaper.policy.schedule import Schedule, in_force
 from shaper.policy.verdict import Facts, Reason, Verdict
 from shaper.proxy.channel import Levels
@@ -107,11 +107,8 @@ class Shaping:
         standing, now = self._standing(visitor), self.now()
         if standing.exempt:
             return Verdict(standing.exempt)
-        if plain:
-            verdict = self.judge.decide_connection(facts.host, standing.person, now)
-            if verdict.rule:
-                return verdict
-        verdict = self.judge.decide(facts, standing.person, now)
+        decide = self.judge.decide_plain if plain else self.judge.decide
+        verdict = decide(facts, standing.person, now)
         self.recent.message(facts, standing, verdict)
         if verdict.reason is Reason.ERROR:
             self.metrics.fallback(Fallback.VERDICT)
@@ -157,13 +154,25 @@ class Shaping:
     def shadows_of(self, facts: Facts, verdict: Verdict, visitor: Visitor, now: float) -> list[Shadow]:
         """Return what is to be computed beside a message: the policy in force if it is a shadow, and the others."""
         person, moment = visitor.standing.person, self.now()
-        judged = [(self.policy.study, verdict)] if verdict.reason is Reason.SHADOW else []
-        judged += [(judge.policy.study, judge.decide(facts, person, moment)) for judge in self.shadows]
-        direction = "up" if facts.up else "down"
+        others = {judge.policy.study: judge.decide_plain(facts, person, moment) for judge in self.shadows}
+        return self._shadows(verdict, others, visitor, Direction.UP if facts.up else Direction.DOWN, now)
+
+    def shadows_beside(
+        self, hosts: Sequence[str], verdict: Verdict, visitor: Visitor, direction: Direction, now: float
+    ) -> list[Shadow]:
+        """Return what is to be computed beside one direction of a tunnel to `hosts`."""
+        standing, moment = visitor.standing, self.now()
+        others = {judge.policy.study: admit(judge, hosts, standing, moment).verdict for judge in self.shadows}
+        return self._shadows(verdict, others, visitor, direction, now)
+
+    def _shadows(
+        self, ours: Verdict, others: Mapping[str, Verdict], visitor: Visitor, direction: Direction, now: float
+    ) -> list[Shadow]:
+        judged = dict(others) if ours.shaped else {self.policy.study: ours, **others}
         return [
             Shadow(study, self._pace(each, visitor, f"{direction} {study}", now, self.shadow_buckets, delayed=True))
-            for study, each in judged
-            if each.reason in {Reason.MATCHED, Reason.SHADOW}
+            for study, each in judged.items()
+            if each.towards(direction).reason in {Reason.MATCHED, Reason.SHADOW}
         ]
 
     def _pace(
@@ -184,7 +193,8 @@ class Shaping:
             rule.name, limits, connection=visitor.client.id, client=visitor.key, now=now, direction=direction
         )
         start_at = now + self._draws(rule.latency) if delayed and rule.latency else now
-        return Pacer(chain, free=rule.after, freeze_after=rule.freeze_after, start_at=start_at)
+        freeze_after = 0 if delayed and rule.block else rule.freeze_after  # a shadow of a block ends never, too
+        return Pacer(chain, free=rule.after, freeze_after=freeze_after, start_at=start_at)
 
     def policed(self, verdict: Verdict, writer: asyncio.StreamWriter) -> Settle | None:
         """Have the kernel police a connection if the verdict says so; return how to end that."""

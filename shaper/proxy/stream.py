@@ -39,14 +39,14 @@ from mitmproxy.proxy.layers.tcp import TCPLayer
 from shaper.pacing.watermark import marks
 from shaper.policy.media import HEAD, Evidence, needs_head
 from shaper.policy.model import Block
-from shaper.policy.verdict import Verdict
+from shaper.policy.verdict import Reason, Verdict
 from shaper.proxy import server_timing
 from shaper.proxy.bell import Bell, Rung
 from shaper.proxy.bounds import EARLY
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
 from shaper.proxy.facts import host_of, protocol, request_facts, response_facts
-from shaper.proxy.gate import WINDOW, Gate, StreamGate, framer_of, gate_for
+from shaper.proxy.gate import WIDE, WINDOW, Gate, StreamGate, framer_of, gate_for
 from shaper.proxy.lane import Lane, sending
 from shaper.proxy.passage import Passage
 from shaper.proxy.shaping import Shaping
@@ -56,8 +56,6 @@ from shaper.record.live import LiveTransfer
 from shaper.record.transfer import Outcome, Wait
 
 FROM_ORIGIN = ResponseData | ResponseTrailers | ResponseEndOfMessage | ResponseProtocolError
-WIDE = 4 * 2**20
-"""Bytes of HTTP/2 window for a response that is not slowed."""
 
 
 class ShapedHttpLayer(HttpLayer):
@@ -79,6 +77,12 @@ class ShapedHttpLayer(HttpLayer):
         for stream in self.streams.values():
             if isinstance(stream, ShapedStream):
                 stream.leave()
+
+    def free(self, reason: Reason) -> None:
+        """Let all exchanges pass: the client takes no part any more."""
+        for stream in self.streams.values():
+            if isinstance(stream, ShapedStream):
+                stream.free(reason)
 
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
         """Make the stream for one exchange."""
@@ -150,6 +154,14 @@ class ShapedStream(HttpStream):
         """End what the client's departure caught waiting for something else."""
         self._finish(Outcome.CLIENT_ABORT)
 
+    def free(self, reason: Reason) -> None:
+        """Shape no more of it, and forget it."""
+        for passage in (self._up, self._down):
+            if passage:
+                passage.free(reason)
+        if self._latency:
+            self._latency.ring()
+
     # The request
 
     def state_wait_for_request_headers(self, event: RequestHeaders) -> layer.CommandGenerator[None]:
@@ -168,7 +180,7 @@ class ShapedStream(HttpStream):
             facts = request_facts(self.flow, host_of(self.flow.request))
             live = self._shaping.begin(self._visitor, direction="up", protocol=self._down.live.client_protocol)
             self._up = Passage(live, self._shaping)
-            verdict = self._up.judge(facts, self._visitor)
+            verdict = self._up.judge(facts, self._visitor, plain=self.mode is HTTPMode.regular)
             self._open(self._up, verdict)
 
     def state_stream_request_body(self, event: RequestData | RequestEndOfMessage) -> layer.CommandGenerator[None]:

@@ -1,8 +1,12 @@
-"""A connection shaped as a whole, as opaque bytes: never decrypted, its TLS handshake shaped with the rest.
+"""A connection carried as a whole, as opaque bytes: never decrypted, its TLS handshake shaped with the rest.
 
 mitmproxy's TCPLayer opens the origin and closes both sides; here the bytes go through channels, one a direction, each
-with buckets of its own. Chunks that a closed channel no longer takes are relayed as they are.
+with buckets of its own. A direction that is not shaped has a channel without any, so that a control is carried and
+measured as what it is compared with.
 """
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.proxy import commands, events, layer
@@ -11,29 +15,17 @@ from mitmproxy.proxy.layers.tcp import TCPLayer
 
 from shaper.pacing.watermark import marks
 from shaper.policy.model import Block, Direction
-from shaper.policy.verdict import Verdict
-from shaper.proxy.bell import Bell, Rung
+from shaper.policy.verdict import Reason, Verdict
+from shaper.proxy.bell import Rung
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
-from shaper.proxy.gate import WINDOW, GatedReader
+from shaper.proxy.gate import WIDE, WINDOW, GatedReader
 from shaper.proxy.lane import Lane
+from shaper.proxy.passage import Passage
 from shaper.proxy.shaping import Settle, Shaping
 from shaper.proxy.visitor import Visitor
 from shaper.record.fallback import Fallback
-from shaper.record.live import LiveTransfer
 from shaper.record.transfer import Outcome
-
-
-class Side:
-    """One direction of a shaped tunnel."""
-
-    def __init__(self, source: Connection, sink: Connection, live: LiveTransfer) -> None:
-        self.source = source
-        self.sink = sink
-        self.live = live
-        self.channel: Channel | None = None
-        self.bell: Bell | None = None
-        self.closing = False
 
 
 class RefusedTunnel(layer.Layer):
@@ -47,15 +39,18 @@ class RefusedTunnel(layer.Layer):
 
 
 class ShapedTunnel(TCPLayer):
-    """Relays bytes under a connection-level verdict. Start-up and teardown are TCPLayer's."""
+    """Relays bytes under a connection-level verdict on `hosts`. Start-up and teardown are TCPLayer's."""
 
-    def __init__(self, context: Context, shaping: Shaping, visitor: Visitor, verdict: Verdict) -> None:
+    def __init__(
+        self, context: Context, shaping: Shaping, visitor: Visitor, verdict: Verdict, hosts: Sequence[str] = ()
+    ) -> None:
         super().__init__(context, ignore=True)
         self._shaping = shaping
         self._visitor = visitor
         self._verdict = verdict
+        self._hosts = hosts
         self._active_at = monotonic()
-        self._sides: dict[Connection, Side] = {}
+        self._sides: dict[Connection, Passage] = {}  # by where the bytes come from
         self._settle: Settle | None = None
         self._reset = bool(verdict.shaped and verdict.rule and verdict.rule.block is Block.RESET)
         visitor.layers.append(self)
@@ -75,81 +70,81 @@ class ShapedTunnel(TCPLayer):
         if self._reset:
             yield from self._abort()
         elif isinstance(event, events.DataReceived):
-            side = yield from self._side(event.connection)
+            side = self._side(event.connection)
             self._forget_when_idle(monotonic())
-            if side.channel and not side.channel.closed:
-                side.channel.push(event.data)
-            else:
-                yield commands.SendData(side.sink, event.data)
+            if not side.take(event.data):
+                yield commands.SendData(self._peer(event.connection), event.data)
         elif isinstance(event, events.ConnectionClosed):
-            side = yield from self._side(event.connection)
+            side = self._side(event.connection)
             if event.connection is self.context.client and event.connection.state is ConnectionState.CLOSED:
                 yield from self._abort()
-            elif side.channel and not side.channel.closed and not side.channel.end():
-                side.closing = True
-            elif event.connection is self.context.client:  # mitmproxy knows no half-closed CONNECT
-                yield from self._abort()
-            else:
-                yield from self._close(side)
+            elif not (yield from side.defer(event)):
+                yield from self._close(event)
         elif isinstance(event, Rung):
-            for side in self._sides.values():
-                if side.bell is event.command and side.closing:
-                    yield from self._abort() if side.source is self.context.client else self._close(side)
+            for side in list(self._sides.values()):
+                if isinstance(closed := side.collect(event.command), events.ConnectionClosed):
+                    yield from self._close(closed)
 
     def _forget_when_idle(self, now: float) -> None:
         """Shape no more after a long silence, as the episodes' devices lost a flow's state."""
-        if now - self._active_at > self._shaping.policy.forget_after:
-            for side in self._sides.values():
-                if side.channel and side.channel.is_empty:
-                    side.channel.close()
+        silence, self._active_at = now - self._active_at, now
+        if silence > self._shaping.policy.forget_after and all(side.is_empty for side in self._sides.values()):
+            self._verdict = replace(self._verdict, reason=Reason.UNCAPPED, limits=())
+            for source, side in self._sides.items():
+                side.close()
+                self._open(side, source)
             self._stop_policing()
-        self._active_at = now
 
-    def _side(self, source: Connection) -> layer.CommandGenerator[Side]:
+    def _side(self, source: Connection) -> Passage:
         if source not in self._sides:
-            down = source is self.context.server
-            sink = self.context.client if down else self.context.server
-            live = self._shaping.begin(self._visitor, level="connection", direction="down" if down else "up")
-            live.judged(self._verdict, live.start)
-            side = self._sides[source] = Side(source, sink, live)
-            rule = self._verdict.rule
-            wanted = Direction.DOWN if down else Direction.UP
-            if self._verdict.shaped and rule and rule.direction in {wanted, Direction.BOTH}:
-                yield from self._open(side)
+            shaping, direction = self._shaping, self._direction(source)
+            live = shaping.begin(self._visitor, level="connection", direction=direction)
+            live.judged(self._verdict.towards(direction), live.start)
+            side = self._sides[source] = Passage(live, shaping)
+            side.shadows = shaping.shadows_beside(self._hosts, self._verdict, self._visitor, direction, live.start)
+            self._open(side, source)
         return self._sides[source]
 
-    def _open(self, side: Side) -> layer.CommandGenerator[None]:
+    def _direction(self, source: Connection) -> Direction:
+        return Direction.DOWN if source is self.context.server else Direction.UP
+
+    def _peer(self, source: Connection) -> Connection:
+        return self.context.client if source is self.context.server else self.context.server
+
+    def _open(self, side: Passage, source: Connection) -> None:
+        """Open the channel. Without a lane there is none, and the bytes pass unshaped."""
         handler, shaping = self._visitor.handler, self._shaping
-        lane = Lane.to(side.sink, [], handler)
-        io = handler.transports.get(side.source)
+        lane = Lane.to(self._peer(source), [], handler)
         if lane is None:
             shaping.metrics.fallback(Fallback.PACING)
             return
-        now = monotonic()
-        pacer = shaping.pacer(self._verdict, self._visitor, side.live.direction, now)
-        mark = marks(min((limit.rate for limit in self._verdict.limits), default=None))
+        verdict = self._verdict.towards(self._direction(source))
+        rate = min((limit.rate for limit in verdict.limits), default=None) if verdict.shaped else None
+        mark = marks(rate)
+        io = handler.transports.get(source)
         gate = io.reader if io and isinstance(io.reader, GatedReader) else None
         if gate:
-            gate.widen(max(0, mark.high - WINDOW))
-        side.bell = Bell()
+            gate.widen(WIDE if rate is None else max(0, mark.high - WINDOW))
         side.channel = Channel(
             live=side.live,
-            pacer=pacer,
+            pacer=shaping.pacer(verdict, self._visitor, side.live.direction, monotonic()),
             mark=mark,
             gate=gate,
             send=lane.write,
             is_full=lambda: lane.is_full,
-            on_drained=side.bell.ring,
+            on_drained=side.ring,
             ticker=shaping.ticker,
             levels=shaping.levels,
             metrics=shaping.metrics,
         )
-        yield side.bell
 
-    def _close(self, side: Side) -> layer.CommandGenerator[None]:
+    def _close(self, event: events.ConnectionClosed) -> layer.CommandGenerator[None]:
         """Close one direction after its last byte; the tunnel is done when both are."""
-        self._end(side, Outcome.COMPLETE)
-        yield from self.relay_messages(events.ConnectionClosed(side.source))
+        if event.connection is self.context.client:  # mitmproxy knows no half-closed CONNECT
+            yield from self._abort()
+            return
+        self._sides[event.connection].finish(Outcome.COMPLETE)
+        yield from self.relay_messages(event)
         if self._handle_event == self.done:
             self._finish(Outcome.COMPLETE)
 
@@ -168,10 +163,17 @@ class ShapedTunnel(TCPLayer):
         """End both directions: the client is gone. Only a direction with bytes still to pass is cut short by that."""
         self._finish(Outcome.CLIENT_ABORT)
 
+    def free(self, reason: Reason) -> None:
+        """Relay from now on: the client takes no part any more."""
+        self._verdict = Verdict(reason)
+        for side in self._sides.values():
+            side.free(reason)
+        self._stop_policing()
+
     def _finish(self, outcome: Outcome) -> None:
         for side in self._sides.values():
-            cut = outcome is not Outcome.CLIENT_ABORT or (side.channel is not None and not side.channel.is_empty)
-            self._end(side, outcome if cut else Outcome.COMPLETE)
+            cut = outcome is not Outcome.CLIENT_ABORT or not side.is_empty
+            side.finish(outcome if cut else Outcome.COMPLETE)
         self._stop_policing()
         self._handle_event = self.ignore  # type: ignore[method-assign, assignment]
 
@@ -183,8 +185,3 @@ class ShapedTunnel(TCPLayer):
     def ignore(self, _: events.Event) -> layer.CommandGenerator[None]:
         """Take what still comes after the end: closes and bells."""
         yield from ()
-
-    def _end(self, side: Side, outcome: Outcome) -> None:
-        if side.channel:
-            side.channel.close()
-        self._shaping.finish(side.live, outcome)

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from mitmproxy.connection import ConnectionState, Server
 
+from shaper.policy.judge import Judge
+from shaper.policy.model import Mode
 from shaper.policy.verdict import Person
 from shaper.proxy.tunnel import ShapedTunnel
 from tests.proxy.conftest import policy
@@ -17,12 +19,12 @@ CAPS = [{"scope": "connection", "rate": "8 kbit/s", "burst": "100 B"}]
 def tunnel(book, shaping, visitor):
     """Start a tunnel to a target; with words for another rule if they are given."""
 
-    def start(**rule):
+    def start(mode=Mode.ENFORCE, **rule):
         whole = {"level": "connection", "media": None, "caps": CAPS} | rule
-        shaping.swap(policy(**whole))
+        shaping.swap(policy(**whole).model_copy(update={"mode": mode}))
         book.context.server = Server(address=("www.media.test", 443))
         verdict = shaping.judge.decide_connection("www.media.test", Person(), datetime.now(UTC))
-        book.start(ShapedTunnel(book.context, shaping, visitor, verdict))
+        book.start(ShapedTunnel(book.context, shaping, visitor, verdict, ["www.media.test"]))
         return book
 
     return start
@@ -43,6 +45,16 @@ async def test_a_direction_that_no_rule_slows_passes_at_once(tunnel, records):
     assert book.to("origin") == DATA
     book.receive("origin", DATA)
     assert book.to("client") == DATA[:100]
+
+
+@pytest.mark.parametrize("rule", [{"direction": "up"}, {"caps": None}])
+async def test_what_is_not_slowed_is_counted_as_what_is(tunnel, records, rule):
+    book = tunnel(**rule)
+    book.receive("origin", DATA)
+    book.close("origin")
+    book.close("client")
+    down = next(record for record in records if record.direction == "down")
+    assert (down.size, down.received, down.reason, down.rate) == (1100, 1100, "uncapped", None)
 
 
 async def test_an_origins_close_waits_behind_its_bytes(tunnel, records):
@@ -98,7 +110,7 @@ async def test_a_frozen_tunnel_passes_so_much_and_no_more(tunnel):
     assert book.to("client") == DATA[:300]
 
 
-async def test_a_tunnel_that_was_idle_for_long_is_forgotten(tunnel, shaping):
+async def test_a_tunnel_that_was_idle_for_long_is_forgotten(tunnel, shaping, records):
     book = tunnel()
     book.receive("origin", DATA)
     book.wait(1)
@@ -107,6 +119,41 @@ async def test_a_tunnel_that_was_idle_for_long_is_forgotten(tunnel, shaping):
     book.receive("client", b"?")
     book.receive("origin", DATA)
     assert book.to("client") == DATA
+    book.close("client")
+    assert max(record.size for record in records) == 2200  # it is counted all the same
+
+
+async def test_a_tunnel_that_is_still_drained_is_not_idle(tunnel, shaping):
+    book = tunnel(direction="both")
+    shaping.swap(shaping.policy.model_copy(update={"forget_after": 2.0}))
+    book.receive("origin", bytes(5000))
+    book.wait(4)
+    book.receive("client", DATA)
+    assert book.to("origin") == DATA[:100]
+
+
+async def test_a_policy_that_is_a_shadow_computes_for_each_direction_of_a_tunnel(tunnel, shaping, records):
+    book = tunnel(direction="both", mode=Mode.SHADOW)
+    book.receive("client", DATA)
+    book.receive("origin", DATA)
+    book.wait(0.25)
+    book.close("client")
+    assert (book.to("origin"), book.to("client")) == (DATA, DATA)
+    assert [record.estimate["transcripts"] for record in records] == pytest.approx([0.75, 0.75])
+    assert {record.reason for record in records} == {"shadow"}
+
+
+async def test_another_policys_cost_is_computed_beside_a_tunnel(tunnel, shaping, records):
+    caps = [{"scope": "connection", "rate": "4 kbit/s", "burst": "100 B"}]
+    other = policy(level="connection", media=None, caps=caps).model_copy(update={"study": "other"})
+    shaping.shadows = [Judge(other)]
+    book = tunnel()
+    book.receive("client", DATA)
+    book.receive("origin", DATA)
+    book.wait(1)
+    book.close("client")
+    estimates = {record.direction: record.estimate for record in records}
+    assert estimates == {"down": {"other": pytest.approx(1.0)}, "up": None}
 
 
 async def test_a_reload_keeps_a_tunnels_verdict(tunnel, shaping):
