@@ -6,6 +6,8 @@ import shutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+from shaper.onboarding.roster import open_roster
+
 # Busy machines are slow, which is no counterexample; and on CI every run tries the same examples.
 settings.register_profile(
     "shaper", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
@@ -26,3 +28,11 @@ def needs():
         pytest.skip(message)
 
     return need
+
+
+@pytest.fixture
+def roster(tmp_path):
+    """The volunteers of a study."""
+    roster = open_roster(tmp_path / "volunteers.sqlite", "study")
+    yield roster
+    roster.close()

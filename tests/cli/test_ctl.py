@@ -25,13 +25,6 @@ def lab():
 
 
 @pytest.fixture
-def roster(tmp_path):
-    roster = open_roster(tmp_path / "volunteers.sqlite", "study")
-    yield roster
-    roster.close()
-
-
-@pytest.fixture
 def options(lab, roster, tmp_path):
     log = AuditLog(tmp_path / "audit.jsonl")
     serving = serve_control(lab, CONFIGURATION, ("127.0.0.1", 0), token=tmp_path / "token", audit=log, roster=roster)

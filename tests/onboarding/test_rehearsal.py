@@ -5,14 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from shaper.onboarding.presence import SHOWN
-from shaper.onboarding.roster import UnknownVolunteerError, open_roster
-
-
-@pytest.fixture
-def roster(tmp_path):
-    roster = open_roster(tmp_path / "volunteers.sqlite", "study")
-    yield roster
-    roster.close()
+from shaper.onboarding.roster import UnknownVolunteerError
 
 
 @pytest.fixture

@@ -5,19 +5,11 @@ from remembering_proxy import CONFIGURATION, TOKEN, RememberingProxy
 
 from shaper.onboarding.control.app import make_control
 from shaper.onboarding.control.audit import AuditLog
-from shaper.onboarding.roster import open_roster
 
 
 @pytest.fixture
 def lab():
     return RememberingProxy()
-
-
-@pytest.fixture
-def roster(tmp_path):
-    roster = open_roster(tmp_path / "volunteers.sqlite", "study")
-    yield roster
-    roster.close()
 
 
 @pytest.fixture
