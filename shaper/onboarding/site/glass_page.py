@@ -7,7 +7,7 @@ from werkzeug import Response as BaseResponse
 
 from shaper.onboarding.site.entry import in_words
 from shaper.onboarding.site.receipt import stamp
-from shaper.onboarding.site.site import for_members, the_site, to_consent
+from shaper.onboarding.site.site import for_members, takes_part, the_site, to_consent
 
 page = Blueprint("glass", __name__)
 
@@ -50,8 +50,8 @@ def stop() -> BaseResponse:
 
 
 @page.get("/stopped")
-def stopped() -> str:
-    return render_template("left.html", what="stopped")
+def stopped() -> BaseResponse | str:
+    return _to_glass() if g.visitor and takes_part(g.visitor) else render_template("left.html", what="stopped")
 
 
 @page.get("/delete")
@@ -69,8 +69,8 @@ def erase() -> BaseResponse:
 
 
 @page.get("/deleted")
-def erased() -> str:
-    return render_template("left.html", what="erased")
+def erased() -> BaseResponse | str:
+    return _to_glass() if g.visitor else render_template("left.html", what="erased")
 
 
 @page.get("/my-data.json")
@@ -79,6 +79,11 @@ def download() -> Response:
     body = json.dumps(the_site().roster.own_data(g.visitor.pseudonym), indent=1)
     file = f'attachment; filename="shaper-my-data-{the_site().study.policy.study}.json"'
     return Response(body, mimetype="application/json", headers={"Content-Disposition": file})
+
+
+def _to_glass() -> BaseResponse:
+    """Do not tell somebody what is not so."""
+    return redirect(url_for("glass.glass"))
 
 
 def _kept() -> dict[str, Any]:

@@ -147,3 +147,8 @@ def test_the_time_that_a_test_takes_is_told_beforehand(study):
     pieces = (Piece("text", "/", 10**9), Piece("photo", "/", 50_000), Piece("video", "/", 50_000))
     assert expected_time(study, "slow", pieces) == pytest.approx(1 + 100_000 * 8 / 400e3)
     assert expected_time(study, "control", pieces) == 1
+
+
+def test_nobody_is_told_that_they_left_who_did_not(participant):
+    assert participant.get("/stopped").location == "/glass"
+    assert participant.get("/deleted").location == "/glass"

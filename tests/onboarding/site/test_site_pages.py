@@ -13,9 +13,10 @@ RULES = {
     "rules": {"target-size": {"enabled": True}},
     "resultTypes": ["violations"],
 }
-STRANGERS = ["/consent", "/declined", "/nowhere"]
-MEMBERS = ["/joined", "/consent", "/setup", "/setup?browser=chrome&system=windows", "/test", "/test/loaded?arm=slow"]
-MEMBERS += ["/glass", "/delete", "/remove", "/stopped", "/deleted", "/trusted", "/reached/x"]
+STRANGERS = ["/consent", "/declined", "/nowhere", "/stopped", "/deleted"]
+SETUPS = ["/setup?browser=firefox&system=linux", "/setup?browser=chrome&system=windows"]
+MEMBERS = ["/joined", "/consent", "/setup", *SETUPS, "/test", "/test/loaded?arm=slow"]
+MEMBERS += ["/glass", "/delete", "/remove", "/trusted", "/reached/x"]
 LOOKS = [("en", "light", 1000), ("ru", "dark", 1000), ("ru", "light", 320)]
 
 
