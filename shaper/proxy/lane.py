@@ -9,6 +9,7 @@ exists only once every TLS layer is open.
 import asyncio
 import contextlib
 import socket
+import struct
 from collections.abc import Callable
 
 from mitmproxy import http
@@ -92,6 +93,15 @@ def keep_short(connection: Connection, handler: ConnectionHandler) -> None:
         with contextlib.suppress(OSError, AttributeError):  # the client is gone, or this system knows no such option
             sock = io.writer.get_extra_info("socket")
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, FULL)
+
+
+def reset_on_close(connection: Connection, handler: ConnectionHandler) -> None:
+    """Have the kernel end the connection with a reset (RST) instead of a farewell (FIN), as devices that block do."""
+    io = handler.transports.get(connection)
+    if io is not None and isinstance(io.writer, asyncio.StreamWriter):
+        with contextlib.suppress(OSError, AttributeError):
+            sock = io.writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # on, for no time
 
 
 def sending(

@@ -47,7 +47,7 @@ from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
 from shaper.proxy.facts import host_of, protocol, request_facts, response_facts
 from shaper.proxy.gate import WIDE, WINDOW, Gate, StreamGate, framer_of, gate_for
-from shaper.proxy.lane import Lane, sending
+from shaper.proxy.lane import Lane, reset_on_close, sending
 from shaper.proxy.passage import Passage
 from shaper.proxy.shaping import Shaping
 from shaper.proxy.visitor import Visitor
@@ -313,6 +313,8 @@ class ShapedStream(HttpStream):
             yield SendHttp(ResponseHeaders(self.stream_id, refusal, end_stream=True), self.context.client)
             yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
         else:
+            if not isinstance(framer_of(self._http.connections[self.context.client]), Http2Connection):
+                reset_on_close(self.context.client, self._visitor.handler)
             reset = ResponseProtocolError(self.stream_id, "blocked by policy", ErrorCode.KILL)
             yield SendHttp(reset, self.context.client)
         self.client_state = self.server_state = self.state_errored

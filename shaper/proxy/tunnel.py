@@ -20,7 +20,7 @@ from shaper.proxy.bell import Rung
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
 from shaper.proxy.gate import WIDE, WINDOW, GatedReader
-from shaper.proxy.lane import Lane
+from shaper.proxy.lane import Lane, reset_on_close
 from shaper.proxy.passage import Passage
 from shaper.proxy.shaping import Settle, Shaping
 from shaper.proxy.visitor import Visitor
@@ -68,6 +68,8 @@ class ShapedTunnel(TCPLayer):
     def shape(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Put bytes through the channel of their direction; a close waits behind them."""
         if self._reset:
+            self._side(self.context.server)  # it carries nothing, and is accounted for
+            reset_on_close(self.context.client, self._visitor.handler)
             yield from self._abort()
         elif isinstance(event, events.DataReceived):
             side = self._side(event.connection)

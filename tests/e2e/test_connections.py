@@ -106,8 +106,9 @@ async def test_a_blocked_connection_carries_nothing(lab, block):
     assert (got.outcome, got.size) == (Outcome.ERROR, 0)
     assert plain.size == 0
     assert (plain.status, plain.outcome) == ((403, Outcome.COMPLETE) if block == "refuse" else (0, Outcome.ERROR))
+    assert ("reset" in got.error.lower(), "reset" in plain.error.lower()) == ((block == "reset"),) * 2
     assert await lab.settled()
-    assert {record.outcome for record in lab.records[already:]} == {"blocked"}
+    assert [record.outcome for record in lab.records[already:]] == ["blocked", "blocked"]
 
 
 async def test_a_connection_is_refused_by_its_sni_whatever_name_was_asked_for(lab):
@@ -158,5 +159,6 @@ async def test_a_reset_image_is_an_error(lab, client, kind):
     with lab.using(policy(rules="  - {name: no, target: media, media: [image], block: reset}\n")):
         got = await lab.fetch(f"/photos/dawn.jpg?type={kind}", client, timeout=5)
     assert (got.outcome, got.size) == (Outcome.ERROR, 0)
+    assert "reset" in got.error.lower()
     assert await lab.settled()
     assert lab.records[-1].outcome == "blocked"

@@ -101,6 +101,7 @@ async def test_a_reset_tunnel_is_cut_with_its_first_bytes(tunnel, records):
     book = tunnel(block="reset", caps=None)
     book.receive("client", DATA)
     assert [step for step in book.transcript if step[1] != "open"] == [("origin", "close"), ("client", "close")]
+    assert [(record.direction, record.outcome, record.size) for record in records] == [("down", "blocked", 0)]
 
 
 async def test_a_frozen_tunnel_passes_so_much_and_no_more(tunnel):
