@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import subprocess
+from base64 import b64encode
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from shaper.onboarding.roster import open_roster
 from shaper.policy.destination import Destinations
 from shaper.policy.load import loads
 from shaper.policy.refused import RefusedError
+from shaper.proxy.clock import monotonic
 from shaper.proxy.server import ConnectTo, Proxy, Settings
 from shaper.record.metrics import Metrics
 from tests.e2e.conftest import Records, until
@@ -54,8 +56,9 @@ async def study(tmp_path, needs):
             return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
 
         yield SimpleNamespace(
-            proxy=proxy, roster=roster, records=records, origin=origin, fetch=fetch, me=pseudonym, metrics=metrics
-        )
+            proxy=proxy, roster=roster, records=records, origin=origin, fetch=fetch, me=pseudonym, metrics=metrics,
+            credential=credential,
+        )  # fmt: skip
         await proxy.stop()
         await asyncio.to_thread(roster.close)
 
@@ -116,6 +119,24 @@ async def test_a_client_that_refuses_the_certificate_is_let_through_from_then_on
     assert await until(lambda: study.proxy.admitting.pinned.failures == 1)
     assert await is_untouched(study)
     assert await is_slowed(study, host="b.media.test")
+
+
+async def test_a_client_that_hangs_up_during_the_handshake_may_have_had_another_reason(study):
+    await consent(study)
+    login = b64encode(f"{study.credential.username}:{study.credential.password}".encode()).decode()
+    for number in (1, 2):
+        reader, writer = await asyncio.open_connection(*study.proxy.address)
+        writer.write(f"CONNECT a.media.test:443 HTTP/1.1\r\nProxy-Authorization: Basic {login}\r\n\r\n".encode())
+        assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+        hello = ssl.MemoryBIO()
+        with pytest.raises(ssl.SSLWantReadError):
+            ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="a.media.test").do_handshake()
+        writer.write(hello.read())
+        await reader.readexactly(100)  # it is shown our certificate
+        writer.close()
+        assert await until(lambda number=number: study.proxy.admitting.pinned.failures == number)
+        tunnelled = study.proxy.admitting.pinned.tunnels(study.me, "a.media.test", monotonic())
+        assert tunnelled is (number == 2)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
