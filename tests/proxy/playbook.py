@@ -8,6 +8,7 @@ import heapq
 import sys
 from dataclasses import dataclass, field
 from itertools import count, groupby
+from math import inf
 from types import SimpleNamespace
 
 from mitmproxy.addons.proxyserver import Proxyserver
@@ -38,6 +39,11 @@ class Ticker:
 
     def together(self, what, callback):
         callback()
+
+    @property
+    def next_at(self) -> float:
+        """When the next alarm is due."""
+        return self._heap[0][0] if self._heap else inf
 
     def call_at(self, when, callback):
         alarm = Alarm(callback)
@@ -131,7 +137,11 @@ class Playbook:
         return self.feed(events.ConnectionClosed(connection))
 
     def wait(self, seconds):
-        self.ticker.pass_time(seconds)
+        end = self.ticker.now + seconds
+        while self.ticker.next_at <= end:
+            self.ticker.pass_time(max(0, self.ticker.next_at - self.ticker.now))
+            self._ring()
+        self.ticker.pass_time(end - self.ticker.now)
         return self._ring()
 
     def is_held(self, peer) -> bool:

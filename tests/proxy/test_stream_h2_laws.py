@@ -120,7 +120,10 @@ def test_each_stream_gets_what_was_sent_or_an_error_and_nothing_stays_behind(ste
                 assert play.sent[stream].startswith(body)
                 assert ended == (how in ("end", "trailers"))
                 assert reset == (how == "origin resets")
-                if how != "client resets":
+                if how not in (
+                    "client resets",
+                    "origin resets",
+                ):  # a reset drops what the client's window had no room for
                     assert body == play.sent[stream]
                 assert bool(play.peers.of(stream, h2.events.TrailersReceived)) == (how == "trailers")
             assert len(play.records) == len(play.ends)
