@@ -156,7 +156,8 @@ async def test_a_volunteers_app_that_refuses_our_certificate_is_left_alone_from_
     book.client.sni = TARGET
     admitting.registry = object()  # volunteers are known
     admitting.visitors[book.client.id] = SimpleNamespace(key="192.0.2.1")
-    admitting.tls_failed_client(SimpleNamespace(context=book.context))
+    book.client.error = "sslv3 alert bad certificate"
+    admitting.tls_failed_client(SimpleNamespace(context=book.context, conn=book.client))
     data = hello(TARGET)
     assert connect(TARGET, data).to("origin") == data
     assert shaping.metrics.registry.get_sample_value("shaper_fallbacks_total", {"reason": "tls"}) == 1
