@@ -70,11 +70,15 @@ class Apparatus:
         )  # fmt: skip
         proxy, witness = self._proxies.get(step.arm), self._witnesses.get(step.arm)
         sample = await (self._load if what.media == "page" else self._fetch)(blank, what, proxy)
-        if proxy and not proxy.alive:
+        try:
+            taken = await witness.account(sample, what.host) if witness else (unwitnessed(sample), [])
+        except OSError:  # it does not answer
+            taken = None
+        if taken is None or (proxy and not proxy.alive):
             raise RunError(f"arm {step.arm}: its proxy died; the same command goes on where the run was")
         if self._browser and not self._browser.is_connected():
             raise RunError("Chromium died; the same command goes on where the run was")
-        return await witness.account(sample, what.host) if witness else (unwitnessed(sample), [])
+        return taken
 
     async def _fetch(self, blank: Sample, what: Object, proxy: ProxyProcess | None) -> Sample:
         """Fetch an object, or upload one."""

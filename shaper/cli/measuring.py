@@ -124,6 +124,13 @@ class Measurement:
         tolerance = format_share(read_certificate(self.certificate).tolerance.ratio)
         return [f"--certificate={self.certificate}", f"--self-check={tolerance}", *required]
 
+    def _browser_version(self) -> dict[str, str]:
+        if not any(probe.kind == "chromium" for probe in self.plan.probes):
+            return {}
+        from shaper.measure.chromium import version  # noqa: PLC0415 - an extra
+
+        return {"chromium": version()}
+
     def _conditions(self, policies: dict[str, Policy]) -> Conditions:
         certificate = read_certificate(self.certificate).digest if self.certificate else None
         return Conditions(
@@ -142,7 +149,7 @@ class Measurement:
             ),
             reference=self.plan.reference,
             probes=tuple(probe.name for probe in self.plan.probes),
-            versions=versions(),
+            versions=versions() | self._browser_version(),
             machine=hardware(),
             clock=clock(),
         )

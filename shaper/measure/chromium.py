@@ -6,6 +6,7 @@ times are seconds since navigation began.
 
 import os
 import shutil
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -50,9 +51,6 @@ async def browser(keys: Iterable[str], addresses: Mapping[str, str]) -> AsyncIte
     It trusts whoever shows one of `keys`, SHA-256 of public keys in Base64; without a proxy it finds hosts (with their
     port) at the addresses given.
     """
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
-        raise RunError("chromium is not installed: apt-get install chromium")
     rules = ",".join(f"MAP {host} {address}" for host, address in addresses.items())
     arguments = [
         *ARGUMENTS,
@@ -62,7 +60,7 @@ async def browser(keys: Iterable[str], addresses: Mapping[str, str]) -> AsyncIte
     async with async_playwright() as playwright:
         # Signals are for whoever measures: a browser that dies of them would spoil the sample under way.
         chromium = await playwright.chromium.launch(
-            executable_path=program,
+            executable_path=_program(),
             args=arguments,
             env={name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
             handle_sigint=False,
@@ -73,6 +71,19 @@ async def browser(keys: Iterable[str], addresses: Mapping[str, str]) -> AsyncIte
             yield chromium
         finally:
             await chromium.close()
+
+
+def version() -> str:
+    """Return which Chromium it is."""
+    said = subprocess.run([_program(), "--version"], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
+    return said.stdout.strip()
+
+
+def _program() -> str:
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        raise RunError("chromium is not installed: apt-get install chromium")
+    return program
 
 
 @asynccontextmanager

@@ -57,7 +57,7 @@ def write_page(certificate: Certificate, lines: Sequence[tuple[Figure, Line]], p
 <h1>Calibration: {verdict}</h1>
 <p>Made {certificate.made:%Y-%m-%d %H:%M} UTC, valid until {certificate.valid_until:%Y-%m-%d}, on
 {escape(certificate.machine)}, with {escape(versions)}.<br>
-Policies: {escape(", ".join(certificate.policies) or "none in particular")}.
+Policies: {escape(", ".join(digest[:19] for digest in certificate.policies) or "none in particular")}.
 Loop lag, 99th percentile: at most {format_duration(certificate.lag)}.<br>
 <code>{certificate.digest}</code></p>
 {ratios}
