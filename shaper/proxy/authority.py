@@ -94,6 +94,8 @@ def _ensure(ca_dir: Path, hosts: Sequence[Pattern], study: str, days: int) -> Au
         raise RefusedError(f'{pem}: CA: made for the study "{_study(certificate)}", not "{study}"', remedy)
     if certificate.not_valid_after_utc <= wall():
         raise RefusedError(f"{pem}: CA: expired on {certificate.not_valid_after_utc:%Y-%m-%d}", remedy)
+    if certificate.not_valid_after_utc - certificate.not_valid_before_utc > SKEW + timedelta(days=days):
+        raise RefusedError(f"{pem}: CA: good for longer than {days} days", f"name more with --ca-days, or {remedy}")
     if missing := [str(name) for name in needed if not _covered(name, permitted)]:
         raise RefusedError(f"{pem}: CA: does not cover the target {missing[0]}", remedy)
     return Authority(pem, certificate, key, permitted)

@@ -182,6 +182,12 @@ def test_an_expired_authority_is_refused_with_its_remedy(tmp_path):
 
 
 @pytest.mark.usefixtures("authority")
+def test_an_authority_that_lives_longer_than_promised_is_refused(tmp_path):
+    with pytest.raises(RefusedError, match="good for longer than 30 days; name more with --ca-days, or delete"):
+        ensure(tmp_path / "ca", ["cdn.example"], "study-1", days=30)
+
+
+@pytest.mark.usefixtures("authority")
 def test_an_authority_that_does_not_cover_a_target_is_refused(tmp_path):
     with pytest.raises(RefusedError, match=r"does not cover the target other\.example"):
         ensure(tmp_path / "ca", [*TARGETS, "other.example"], "study-1")
