@@ -1,0 +1,65 @@
+import pytest
+
+from bench.accuracy import ratio
+from bench.collateral import percentile
+from bench.peers.table import Results, write
+from bench.scoreboard import Scoreboard, show
+from shaper.measure.fetched import Fetched
+from shaper.measure.run import Outcome
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "met"),
+    [
+        (1.0, 0.99, 1.01, True),
+        (0.98, 0.99, 1.01, False),
+        (5, None, 5, True),
+        (5.1, None, 5, False),
+        (None, 0, 1, False),
+    ],
+)
+def test_a_goal_is_met_within_its_bounds_and_never_without_a_figure(value, low, high, met, capsys):
+    board = Scoreboard()
+    board.add("shaper", "figure", value, "", low, high)
+    assert (board.missed() == []) is met
+    assert ("MISSED" in capsys.readouterr().out) is not met
+
+
+def test_a_figure_without_a_goal_is_never_missed():
+    board = Scoreboard()
+    board.add("peer", "figure", None)
+    assert board.missed() == []
+
+
+def test_the_ratio_leaves_out_the_burst_and_the_wait_for_headers():
+    fetched = Fetched(
+        url="", outcome=Outcome.COMPLETE, status=200, answered=0.5, duration=1.5, size=127_048, sha256="", reads=()
+    )
+    assert ratio(fetched, 1_000_000, 2048) == pytest.approx(1.0)
+
+
+def test_a_refused_body_has_no_ratio():
+    fetched = Fetched(url="", outcome=Outcome.COMPLETE, status=502, answered=0.5, duration=1.5, size=200)
+    assert ratio(fetched, 1_000_000, 0) is None
+
+
+def test_percentiles_are_values_that_were_seen():
+    assert [percentile([3, 1, 2], share) for share in (0.0, 0.5, 0.99)] == [1, 2, 3]
+
+
+def test_the_document_marks_the_best_and_shows_the_spread(tmp_path):
+    results = Results()
+    for value in (0.99, 1.0, 1.2):
+        results.add("rates", "shaper h1", "1M 100k", value)
+    results.add("rates", "nginx h1", "1M 100k", 3.0)
+    results.add("rates", "Squid h1", "1M 100k", None)
+    about = {"date": "d", "machine": "m", "load": "0", "repeats": "3", "versions": {"nginx": "1.22"}}
+    write(tmp_path / "benchmarks.md", results, about)
+    rows = (tmp_path / "benchmarks.md").read_text().splitlines()
+    assert "| shaper h1 | **1** (0.99-1.2) |" in rows
+    assert "| nginx h1 | 3 |" in rows
+    assert "| Squid h1 | - |" in rows
+
+
+def test_large_numbers_are_whole():
+    assert [show(value) for value in (12345.6, 0.123456, None)] == ["12,346", "0.1235", "-"]
