@@ -11,7 +11,12 @@ import click
 @click.option("--count", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many to invite.")
 @click.option("--access", type=click.Choice(["mobile", "fixed"]), help="The kind of line that they are on.")
 @click.option("--arm", help="Put them into this arm; by default the study draws one.")
-@click.option("--site", default="http://shaper.lab", show_default=True, help="Where they reach the study's site.")
+@click.option(
+    "--site",
+    default="http://127.0.0.1:8081",
+    show_default=True,
+    help="Where they reach the study's site; not shaper.lab, which needs the proxy.",
+)
 def invite(*, volunteers: Path, study: str, count: int, access: str | None, arm: str | None, site: str) -> None:
     """Make invitation links. Each is for one person, is shown once and is stored only as a hash."""
     from shaper.onboarding.roster import open_roster  # noqa: PLC0415 - keeps `shaper --help` quick
