@@ -20,6 +20,8 @@ from mitmproxy.proxy.layers.http import Http2Client, Http2Server
 from mitmproxy.proxy.layers.http._http2 import Http2Connection
 from mitmproxy.proxy.server import ConnectionHandler
 
+from shaper.pacing.watermark import Watermark, marks
+from shaper.policy.verdict import Verdict
 from shaper.proxy.bounds import EARLY, BoundedFrames
 from shaper.proxy.goaway import Patient
 from shaper.proxy.lane import Lane
@@ -47,6 +49,16 @@ class Gate(Protocol):
 READ = 16_384, 262_144
 """Bytes that one read takes, at least and at most. The kernel makes room for some times what it sees read at once:
 small reads keep a slowed response's origin from running ahead, large ones cost less (asyncio's own are the largest)."""
+
+
+def leash(verdict: Verdict) -> tuple[Watermark, int]:
+    """Return at which backlogs a sender is held and let go, and how much beyond WINDOW it may have under way."""
+    if verdict.shaped and verdict.limits:
+        mark = marks(min(limit.rate for limit in verdict.limits))
+        return mark, max(0, mark.high - WINDOW)
+    if verdict.shaped and verdict.rule and (most := verdict.rule.freeze_after) is not None:
+        return marks(2.0 * most), min(most, WIDE)  # no more than will pass
+    return marks(None), WIDE
 
 
 class GatedReader:

@@ -36,7 +36,6 @@ from mitmproxy.proxy.layers.http import (
 from mitmproxy.proxy.layers.http._http2 import Http2Connection
 from mitmproxy.proxy.layers.tcp import TCPLayer
 
-from shaper.pacing.watermark import marks
 from shaper.policy.media import HEAD, Evidence, needs_head
 from shaper.policy.model import Block
 from shaper.policy.verdict import Reason, Verdict
@@ -46,7 +45,7 @@ from shaper.proxy.bounds import EARLY
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
 from shaper.proxy.facts import host_of, protocol, request_facts, response_facts
-from shaper.proxy.gate import WIDE, WINDOW, Gate, StreamGate, framer_of, gate_for
+from shaper.proxy.gate import Gate, StreamGate, framer_of, gate_for, leash
 from shaper.proxy.lane import Lane, reset_on_close, sending
 from shaper.proxy.passage import Passage
 from shaper.proxy.shaping import Shaping
@@ -341,9 +340,7 @@ class ShapedStream(HttpStream):
         gate = self._gate(source)
         if gate is None and verdict.shaped and source.state & ConnectionState.CAN_READ:
             shaping.metrics.fallback(Fallback.GATE)
-        rate = min((limit.rate for limit in verdict.limits), default=None) if verdict.shaped else None
-        mark = marks(rate)
-        wide, room = WIDE if rate is None else max(0, mark.high - WINDOW), 0
+        (mark, wide), room = leash(verdict), 0
         if isinstance(gate, StreamGate):
             room = shaping.levels.widen(gate, wide)
         elif gate:

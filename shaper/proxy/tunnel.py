@@ -13,13 +13,12 @@ from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.tcp import TCPLayer
 
-from shaper.pacing.watermark import marks
 from shaper.policy.model import Block, Direction
 from shaper.policy.verdict import Reason, Verdict
 from shaper.proxy.bell import Rung
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
-from shaper.proxy.gate import WIDE, WINDOW, GatedReader
+from shaper.proxy.gate import GatedReader, leash
 from shaper.proxy.lane import Lane, reset_on_close
 from shaper.proxy.passage import Passage
 from shaper.proxy.shaping import Settle, Shaping
@@ -121,12 +120,11 @@ class ShapedTunnel(TCPLayer):
             shaping.metrics.fallback(Fallback.PACING)
             return
         verdict = self._verdict.towards(self._direction(source))
-        rate = min((limit.rate for limit in verdict.limits), default=None) if verdict.shaped else None
-        mark = marks(rate)
+        mark, wide = leash(verdict)
         io = handler.transports.get(source)
         gate = io.reader if io and isinstance(io.reader, GatedReader) else None
         if gate:
-            gate.widen(WIDE if rate is None else max(0, mark.high - WINDOW))
+            gate.widen(wide)
         side.channel = Channel(
             live=side.live,
             pacer=shaping.pacer(verdict, self._visitor, side.live.direction, monotonic()),

@@ -3,14 +3,19 @@
 import asyncio
 import socket
 import struct
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 from mitmproxy.connection import Server
 from mitmproxy.proxy.server import ConnectionIO
 
+from shaper.pacing.watermark import marks
+from shaper.policy.judge import Judge
+from shaper.policy.verdict import Facts, Person
 from shaper.proxy import gate
 from shaper.proxy.gate import READ, GatedReader
+from tests.proxy.conftest import policy
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
 
@@ -122,3 +127,20 @@ async def test_what_is_no_tcp_connection_is_left_as_it_is():
     gate.put_before(connection, SimpleNamespace(transports={connection: io}))
     gate.put_before(connection, SimpleNamespace(transports={}))
     assert not isinstance(io.reader, GatedReader)
+
+
+@pytest.mark.parametrize(
+    ("rule", "high", "wide"),
+    [
+        ({}, marks(1000.0).high, 0),  # at 8 kbit/s
+        ({"caps": [{"rate": "2 Mbit/s"}]}, 125_000, 125_000 - gate.WINDOW),
+        ({"caps": None}, 262_144, gate.WIDE),
+        ({"caps": None, "freeze_after": "16 KiB"}, marks(32_768.0).high, 16_384),
+        ({"caps": None, "freeze_after": "1 GiB"}, 262_144, gate.WIDE),
+    ],
+)
+def test_a_sender_may_have_no_more_under_way_than_will_soon_pass(rule, high, wide):
+    facts = Facts("www.media.test", content_type=("image/png",))
+    verdict = Judge(policy(**rule)).decide(facts, Person(), datetime.now(UTC))
+    mark, room = gate.leash(verdict)
+    assert (mark.high, room) == (high, wide)
