@@ -14,7 +14,7 @@ def test_each_manner_makes_its_bucket():
     assert smooth.burst == 5.0
     assert isinstance(window, WindowBucket)
     assert window.burst == 2000.0
-    with pytest.raises(ValueError, match="kernel"):
+    with pytest.raises(ValueError, match=r"^police drops packets in the kernel; it has no bucket in user space$"):
         Limit(Scope.CONNECTION, 1000.0, 0.0, Manner.POLICE).make_bucket()
 
 
@@ -27,3 +27,7 @@ def test_a_shared_bucket_holds_at_least_a_quantum():
 @pytest.mark.parametrize(("kbit", "size"), [(0.008, 1), (150, 375), (1000, 1000), (10_000, 6250), (50_000, 31_250)])
 def test_the_quantum_is_20_ms_then_1_kb_then_5_ms_of_rate(kbit, size):
     assert quantum(kbit * 125) == size
+
+
+def test_a_response_of_its_own_may_have_no_burst_at_all():
+    assert Limit(Scope.RESPONSE, 1000.0, 0.0).make_bucket().burst == 0

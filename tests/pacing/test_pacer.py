@@ -4,7 +4,7 @@ from heapq import heapify, heappop, heappush
 from itertools import count, pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shaper.pacing.limit import quantum
@@ -199,6 +199,7 @@ def test_bytes_are_neither_lost_nor_reordered_nor_invented(pushes, steps, free, 
 
 
 @given(st.lists(st.floats(0.001, 1.5), min_size=1, max_size=60), st.integers(0, 3000))
+@example([1.0, 1.0, 1.0, 1.0, 0.1, 1.0], 140)
 def test_whenever_it_is_woken_it_stays_within_the_law(steps, burst):
     rate, pacer, now, sent = 1000.0, Pacer([TokenBucket(1000.0, burst)]), 0.0, []
     pacer.push(bytes(1_000_000), 0.0)
@@ -209,4 +210,42 @@ def test_whenever_it_is_woken_it_stays_within_the_law(steps, burst):
         total = 0
         for end, size in sent[i:]:
             total += size
-            assert total <= max(burst, 100) + rate * (end - start + LATENESS) + 20
+            assert total <= max(burst, 100) + rate * (end - start + LATENESS) + 20 + 1e-6
+
+
+def test_a_pacer_says_how_often_it_wants_to_be_woken():
+    assert Pacer([TokenBucket(KBIT150, 0), TokenBucket(2 * KBIT150, 0)]).wakes == 50
+    assert (Pacer([]).quantum, Pacer([]).wakes) == (0, 0)
+
+
+def test_pieces_grow_with_the_stretch_and_are_never_nothing():
+    for rate, stretch, size in ((KBIT150, 1.0, 375), (KBIT150, 2.0, 750), (10.0, 1.0, 1), (10.0, 3.0, 3)):
+        pacer = Pacer([TokenBucket(rate, 0)])
+        pacer.push(bytes(5000), 0.0)
+        wake_at = pacer.release(0.0, stretch).wake_at
+        assert len(pacer.release(wake_at, stretch).data) == size
+
+
+def test_the_first_piece_behind_a_wider_bucket_is_as_small_as_any():
+    pacer = Pacer([TokenBucket(KBIT150, 0), TokenBucket(100 * KBIT150, 100_000)])
+    pacer.push(bytes(5000), 7.0)
+    assert len(pacer.release(pacer.release(7.0).wake_at).data) == 375
+
+
+def test_what_its_own_bucket_refilled_while_it_waited_for_a_wider_one_goes_in_one_piece():
+    own, wide = TokenBucket(1000.0, 0), TokenBucket(100_000.0, 0)
+    pacer = Pacer([own, wide])
+    pacer.push(bytes(5000), 0.0)
+    pacer.release(0.0)
+    wide.reserve(9000, 0.0)  # 90 ms of somebody else
+    first = pacer.release(0.02).wake_at
+    pacer.release(first)
+    assert pacer._piece == pytest.approx(1000.0 * (first - 0.02), abs=1)  # of its own rate, not of the wider one
+
+
+def test_an_emptied_pacer_passes_on_all_that_was_held_in_order():
+    pacer = Pacer([TokenBucket(1.0, 1)])
+    pacer.push(b"abc", 0.0)
+    pacer.push(b"def", 0.0)
+    assert pacer.release(0.0).data == b"a"
+    assert pacer.emptied().release(0.0).data == b"bcdef"

@@ -2,6 +2,7 @@
 
 from shaper.pacing.limit import Limit, Scope
 from shaper.pacing.scope import BucketTable
+from shaper.pacing.token_bucket import TokenBucket
 
 ALL = [Limit(scope, 1000.0, 100.0) for scope in Scope]
 
@@ -43,3 +44,11 @@ def test_a_bucket_that_an_idle_transfer_holds_is_not_forgotten():
     del quiet
     chain(table, now=2000.0, connection="c9", client="p9")
     assert len(table) == 3
+
+
+def test_full_buckets_are_looked_for_once_a_minute(monkeypatch):
+    table, looks = BucketTable(), []
+    monkeypatch.setattr(TokenBucket, "is_full", lambda bucket, now: looks.append(now))
+    for now in (0.0, 30.0, 59.9, 60.0, 60.1, 119.9, 120.0):
+        chain(table, now=now)
+    assert sorted(set(looks)) == [60.0, 120.0]  # there was none at first

@@ -64,3 +64,10 @@ def test_a_full_bucket_can_be_forgotten(rate, burst, size, later):
     bucket.reserve(size, at=0.0)
     if bucket.is_full(later):
         assert bucket.reserve(size, later) == TokenBucket(rate, burst).reserve(size, later)
+
+
+def test_a_bucket_is_full_once_what_was_taken_has_refilled():
+    bucket = TokenBucket(rate=100, burst=100)
+    assert bucket.is_full(0.0)
+    bucket.reserve(50, at=0.0)
+    assert [bucket.is_full(now) for now in (0.0, 0.49, 0.5, 0.51)] == [False, False, True, True]

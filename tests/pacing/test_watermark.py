@@ -32,3 +32,8 @@ def test_over_means_above_low_since_last_above_high(backlogs):
         mark.cross(backlog)
         assert mark.over or backlog <= 200
         assert not mark.over or backlog > 100
+
+
+def test_marks_may_let_go_only_at_nothing_and_the_low_one_is_half():
+    assert Watermark(high=1, low=0).cross(2)
+    assert repr((marks(200_000).low, marks(None).low)) == "(50000, 131072)"

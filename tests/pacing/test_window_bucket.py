@@ -47,3 +47,20 @@ def test_no_window_grants_more_than_its_allowance(rate, window, wishes):
         assert inside <= 2 * rate * window + 3000
     span = due[-1][0] - due[0][0]
     assert sum(size for _, size in due) <= rate * window * (span / window + 1) + 3000 + rate * window
+
+
+def test_a_window_that_is_just_over_leaves_nothing_to_the_next():
+    bucket = WindowBucket(rate=100, window=1.0)
+    assert [bucket.reserve(50, at=0.0), bucket.reserve(100, at=1.0), bucket.reserve(50, at=1.0)] == [0.0, 1.0, 2.0]
+
+
+def test_windows_are_as_long_as_they_say():
+    bucket = WindowBucket(rate=0.5, window=4.0)
+    assert [bucket.reserve(2, at=0.0) for _ in range(3)] == [0.0, 4.0, 8.0]
+
+
+def test_a_window_is_full_once_it_is_over():
+    bucket = WindowBucket(rate=100, window=2.0)
+    assert bucket.is_full(0.0)
+    bucket.reserve(1, at=0.0)
+    assert [bucket.is_full(now) for now in (0.0, 1.9, 2.0)] == [False, False, True]
