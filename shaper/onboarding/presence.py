@@ -20,7 +20,7 @@ from shaper.record.transfer import TransferRecord
 
 LATELY = 600.0  # seconds
 SOON = 3 * DAY
-BACKLOG = 50_000  # records waiting for the disk; more are dropped, counted
+BACKLOG = 50_000  # records waiting for the disk; more are dropped, and that is told
 SHOWN = (  # of a record, in a person's own list
     "id", "time", "policy", "mode", "arm", "phase", "level", "direction", "target", "rule", "media", "evidence",
     "reason", "rate", "status", "outcome", "size", "client_ttfb", "duration", "held", "rate_ratio",
@@ -52,7 +52,7 @@ class Presence:
     def __init__(self, key: bytes, terms: Terms, texts: Collection[str], now: Callable[[], float]) -> None:
         self.terms = terms
         self.texts = frozenset(texts)
-        self.dropped = 0  # records that found the backlog full
+        self.dropped = 0  # records that found the backlog full, since that was last told
         self._key, self._now = key, now
         self._people: dict[str, Known] = {}  # by pseudonym
         self._holders: dict[bytes, str] = {}  # credential's digest -> pseudonym

@@ -221,6 +221,9 @@ class Roster(Presence):
 
     def _tick(self) -> None:
         self._flush()
+        if self.dropped:
+            dropped, self.dropped = self.dropped, 0
+            log.error("%d records came faster than the disk takes them, and are in nobody's list", dropped)
         for pseudonym in [name for name, since in self._deleted.items() if self._now() - since > LINGER]:
             self._erase(pseudonym)
             del self._deleted[pseudonym]

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from shaper.onboarding import presence
 from shaper.onboarding.budget import DAY, Terms
 from shaper.onboarding.consent import text_digest
 from shaper.onboarding.member import State
@@ -237,6 +238,14 @@ def test_own_data_are_complete_and_fit_for_json(roster):
     assert data["volunteer"]["pseudonym"] == pseudonym
     assert [consent["text"] for consent in data["consents"]] == [TEXT]
     assert [line["media"] for line in data["transfers"]] == ["image"]
+
+
+def test_records_that_the_disk_cannot_take_are_counted_and_told(roster, monkeypatch, caplog):
+    pseudonym = volunteer(roster)
+    monkeypatch.setattr(presence, "BACKLOG", 0)
+    roster.record(transfer(pseudonym))
+    wait_until(lambda: "1 records came faster than the disk takes them" in caplog.text)
+    assert roster.member(pseudonym).used == 100  # the budget counts them
 
 
 def test_old_entries_are_forgotten(opened, roster, clock):
