@@ -165,7 +165,7 @@ class ShapedTunnel(TCPLayer):
 
     def free(self, reason: Reason) -> None:
         """Relay from now on: the client takes no part any more."""
-        self._verdict = Verdict(reason)
+        self._verdict, self._reset = Verdict(reason), False
         for side in self._sides.values():
             side.free(reason)
         self._stop_policing()
