@@ -19,23 +19,30 @@ import click
 @click.option("--access", type=click.Choice(["mobile", "fixed"]), help="The client's kind of line.")
 @click.option("--arm", help="The client's arm, instead of the one it is assigned.")
 @click.option("--client", help="The client's pseudonym; without it, the client is anonymous.")
-@click.option("--key", type=click.File("rb"), help="The study's key file, to assign arms as a run does.")
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The study's key, DATABASE-keys/pseudonyms-STUDY.key, to draw arms as a run does.",
+)
 @click.option("--at", help="The study time, such as 2021-03-12T09:00Z; now if not given.")
 @click.option("--connection", is_flag=True, help="Judge the connection only, before anything is read from it.")
-def explain(policy: Path, host: str, client: str | None, at: str | None, key: Any, **options: Any) -> None:
+def explain(policy: Path, host: str, client: str | None, at: str | None, key: Path | None, **options: Any) -> None:
     """Say which rule decides for a host and a message, and why."""
-    from shaper.policy.explanation import explanation  # noqa: PLC0415 - imported here for a quick `shaper --help`
+    from shaper.onboarding.pseudonym import Pseudonyms  # noqa: PLC0415 - imported here for a quick `shaper --help`
+    from shaper.policy.explanation import explanation  # noqa: PLC0415
     from shaper.policy.judge import Judge  # noqa: PLC0415
     from shaper.policy.load import PolicyError, load  # noqa: PLC0415
     from shaper.policy.refused import RefusedError  # noqa: PLC0415
     from shaper.policy.units import parse_moment  # noqa: PLC0415
     from shaper.policy.verdict import Facts, Person  # noqa: PLC0415
+    from shaper.record import private  # noqa: PLC0415
 
     try:
-        judge = Judge(load(policy), key.read() if key else b"")
-        now = parse_moment(at) if at else datetime.now(UTC)
-    except PolicyError as error:
+        judge = Judge(load(policy), Pseudonyms(private.kept(key)).assignment_key if key else b"")
+    except (PolicyError, RefusedError) as error:
         raise click.ClickException(str(error)) from None
+    try:
+        now = parse_moment(at) if at else datetime.now(UTC)
     except RefusedError as error:
         raise click.ClickException(f"--at: {error}") from None
     arms = judge.policy.arms

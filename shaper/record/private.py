@@ -38,6 +38,11 @@ def ensure(path: Path, size: int = 32) -> bytes:
     if not path.exists():
         with suppress(FileExistsError):  # another process was quicker: its secret is the one
             make(path, secrets.token_hex(size).encode() + b"\n")
+    return kept(path, size)
+
+
+def kept(path: Path, size: int = 32) -> bytes:
+    """Return the random secret that `ensure` keeps in this file."""
     try:
         secret = bytes.fromhex(read(path).decode())
     except ValueError as error:

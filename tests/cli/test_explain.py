@@ -1,9 +1,16 @@
 """`shaper explain` with each of its options, on a policy with arms, phases, access and both directions."""
 
+from datetime import UTC, datetime
+
 import pytest
 from click.testing import CliRunner
 
 from shaper.cli.main import main
+from shaper.onboarding.pseudonym import Pseudonyms
+from shaper.policy.judge import Judge
+from shaper.policy.load import loads
+from shaper.policy.verdict import Person
+from shaper.record import private
 
 POLICY = """\
 version: 1
@@ -60,11 +67,14 @@ def test_an_option_changes_what_is_explained(explain, options, line):
 
 
 def test_a_client_has_the_arm_that_the_study_key_draws(explain, tmp_path):
-    arms = set()
-    for key in range(20):
-        (tmp_path / "study.key").write_bytes(bytes([key] * 32))
-        output = explain("--client", "somebody", "--key", str(tmp_path / "study.key")).output
-        arms |= {arm for arm in ("control", "treatment") if f"client      arm {arm};" in output}
+    """The key is the one that a run with volunteers draws with."""
+    policy, arms = loads(POLICY, "lab.yaml"), set()
+    for number in range(8):
+        private.make(file := tmp_path / f"{number}.key", bytes([number] * 32).hex().encode())
+        judge = Judge(policy, Pseudonyms(bytes([number] * 32)).assignment_key)
+        arm = judge.connection_case("", Person("somebody"), datetime.now(UTC)).arm
+        assert f"client      arm {arm};" in explain("--client", "somebody", "--key", str(file)).output
+        arms.add(arm)
     assert arms == {"control", "treatment"}
 
 
