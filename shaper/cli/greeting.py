@@ -16,6 +16,9 @@ def greeting(run: "Run", proxy: Proxy, metrics: str) -> Iterator[tuple[str, str]
     """Yield labels and what is to be said under them."""
     policy = run.policy
     yield "study", f"{policy.study}, {policy.digest[:19]}, {policy.mode}"
+    if start := run.schedule.start:
+        pace = f"{run.schedule.speed:g} times as fast as the clock" if run.schedule.speed else "and stays so"
+        yield "time", f"{start:%Y-%m-%dT%H:%M:%SZ}, {pace}"
     yield "targeted", ", ".join(str(host) for target in policy.targets.values() for host in target.hosts)
     case = proxy.shaping.judge.connection_case("", run.person, proxy.shaping.now())
     for rule in policy.rules:

@@ -60,6 +60,12 @@ async def test_the_options_of_a_run_wake_them(says):
         "control: image: nothing: a control",
     ]
     assert "idle" not in said
+    assert said["time"] == ["2021-03-12T09:00:00Z, and stays so"]
+
+
+async def test_a_replay_says_when_it_begins_and_how_fast_it_is(says):
+    said = await says("--at", "2021-03-12T12:00+03:00", "--speed", "10000")
+    assert said["time"] == ["2021-03-12T09:00:00Z, 10000 times as fast as the clock"]
 
 
 async def test_a_shadow_is_not_said_to_slow(says):
