@@ -29,7 +29,7 @@ def subject(home, origin):
 
 
 async def together(subject, cap, *, seconds=10.0, late=0.0, protocols=TEN):
-    """Return each transfer's line, in seconds since all were settled; the last one began `late` seconds after the rest."""
+    """Return each transfer's line, in seconds since all were settled; the last one began `late` seconds later."""
     shared = await subject.connect("h2", cap)
     sessions = [await subject.connect("h1", cap) if each == "h1" else shared for each in protocols]
     lines, tasks, joined = [[] for _ in sessions], [], 0.0
@@ -40,7 +40,7 @@ async def together(subject, cap, *, seconds=10.0, late=0.0, protocols=TEN):
                 joined = monotonic()
             watch = _noting(line)
             tasks.append(asyncio.create_task(session.request(subject.path(cap, "50m"), timeout=600, watch=watch)))
-        while not all(lines):
+        while not all(lines):  # noqa: ASYNC110 - what is awaited has no event to await
             await asyncio.sleep(0.01)
         begin = joined if late else monotonic() + SETTLED
         await asyncio.sleep(begin + seconds - monotonic())

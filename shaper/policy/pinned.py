@@ -1,7 +1,8 @@
 """Apps that know their server's certificate refuse the proxy's: after the first failure their host is left alone.
 
-So is a browser that does not trust the study's CA yet, which is why a failure is forgotten after a while. Who only hangs
-up may have had another reason: that counts the second time in a row. Bounded, in memory only; `now` is an argument.
+So is a browser that does not trust the study's CA yet, which is why a failure is forgotten after a while. Who only
+hangs up may have had another reason: that counts the second time in a row. Bounded, in memory only; `now` is an
+argument.
 """
 
 from collections import OrderedDict
