@@ -138,6 +138,7 @@ def test_the_page_in_chromium_has_no_barrier_and_works_without_scripts(lab, log,
                 page.get_by_role("button", name="Sign in").click()
                 page.get_by_label("Policy, in YAML").fill(VIDEO)
                 page.get_by_role("button", name="Try on the latest decisions").click()
+                page.wait_for_load_state()  # or axe may see it without its style
                 assert page.get_by_text("1 of the latest 1 decisions").is_visible()
                 assert not axe.run(page).response["violations"]
                 assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
