@@ -120,7 +120,7 @@ class Lab:
         for reason in (Reason.UNTARGETED, Reason.NO_CONSENT, Reason.PAUSED):
             metrics.connection(Admission.TUNNEL, reason)
         for direction in ("down", "up"):
-            metrics.tunnel_bytes(direction, "", random.randint(10_000, 900_000))
+            metrics.tunnel_bytes(direction, random.randint(10_000, 900_000))
         metrics.journal_written(len(records))
         metrics.volunteers(joined=24, active=random.randint(6, 11), expiring=2, arms={"control": 12, "treatment": 12})
         return records

@@ -1,6 +1,6 @@
 """Study time: what the wall clock says, one fixed moment, or a replay at a speed. Pure: wall time is an argument."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -33,3 +33,9 @@ class Schedule:
 def in_force(phases: Iterable[Phase], moment: datetime) -> tuple[str, ...]:
     """Return the names of the phases in force at this study time, in the policy's order."""
     return tuple(phase.name for phase in phases if phase.holds(moment))
+
+
+def ever_in_force(phases: Sequence[Phase]) -> set[tuple[str, ...]]:
+    """Return every set of phases that is in force together at some time: it changes only where one starts or ends."""
+    edges = [edge for phase in phases for edge in (phase.start, phase.end) if edge]
+    return {in_force(phases, edge) for edge in edges}

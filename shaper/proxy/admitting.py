@@ -245,7 +245,7 @@ class Admitting:
         return tunnel
 
     def _count_bytes(self, direction: Direction, size: int) -> None:
-        self.shaping.metrics.tunnel_bytes(direction, "", size)
+        self.shaping.metrics.tunnel_bytes(direction, size)
 
     def _http(self, choice: layer.NextLayer, mode: HTTPMode, visitor: Visitor) -> layer.Layer:
         """Wrap plain HTTP, and HTTP inside a TLS connection that was admitted already."""

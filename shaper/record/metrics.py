@@ -20,6 +20,7 @@ from shaper.policy.admission import Admission
 from shaper.policy.destination import Refusal
 from shaper.policy.media import MediaClass
 from shaper.policy.model import Direction, Level, Policy
+from shaper.policy.schedule import ever_in_force
 from shaper.policy.verdict import Reason
 from shaper.record import buckets
 from shaper.record.bound import Bound
@@ -117,7 +118,9 @@ class Metrics(Families):
         self._connections = self.counter(
             "connections_total", "Connections to hosts, by admission.", "admission", "reason"
         )
-        self._tunnelled = self.counter("tunnel_bytes_total", "Bytes relayed without decryption.", "direction", "rule")
+        self._tunnelled = self.counter(
+            "tunnel_bytes_total", "Bytes relayed without decryption.", *("direction", "rule", "arm", "phase")
+        )
         self._fallbacks = self.counter(
             "fallbacks_total", "Traffic passed unshaped because a part of the shaper failed.", "reason"
         )
@@ -183,7 +186,7 @@ class Metrics(Families):
         if record.level == Level.MEDIA and record.direction == Direction.DOWN:
             self._record_response(record, media, rule, arm)
         elif record.level == Level.CONNECTION:
-            self.tunnel_bytes(record.direction, record.rule, record.size)
+            self.tunnel_bytes(record.direction, record.size, record.rule, record.arm, record.phase)
         for wait, seconds in record.waits():
             self._waits(wait, media, rule, arm).inc(seconds)
         if record.reason == Reason.MATCHED:
@@ -236,8 +239,10 @@ class Metrics(Families):
     def connection(self, admission: Admission, reason: Reason) -> None:
         self._connections(self.vetted(admission), self.vetted(reason)).inc()
 
-    def tunnel_bytes(self, direction: Direction | str, rule: str, size: int) -> None:
-        self._tunnelled(self.vetted(direction), self.vetted(rule)).inc(size)
+    def tunnel_bytes(
+        self, direction: Direction | str, size: int, rule: str = "", arm: str = "", phase: str = ""
+    ) -> None:
+        self._tunnelled(*map(self.vetted, (direction, rule, arm, phase))).inc(size)
 
     def fallback(self, reason: Fallback) -> None:
         self._fallbacks(self.vetted(reason)).inc()
@@ -260,6 +265,7 @@ class Metrics(Families):
             self._listed.update((each.study, *each.arms))
             self._listed.update(rule.name for rule in each.rules)
             self._listed.update(phase.name for phase in each.phases)
+            self._listed.update("+".join(together) for together in ever_in_force(each.phases))
         info = (policy.study, policy.digest, str(policy.mode))
         self._policy_info.labels(*info).set(1)
         if self._policy not in (None, info):

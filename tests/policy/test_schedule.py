@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shaper.policy.model import Phase
-from shaper.policy.schedule import Schedule, in_force
+from shaper.policy.schedule import Schedule, ever_in_force, in_force
 
 moments = st.datetimes(
     min_value=datetime(1990, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone
@@ -75,3 +75,14 @@ def test_a_phase_is_in_force_from_its_start_up_to_its_end(moment, names):
 @given(moments)
 def test_phases_that_follow_each_other_are_never_both_in_force(moment):
     assert len({"first", "second"} & set(in_force(PHASES, moment))) <= 1
+
+
+moment = st.integers(0, 48).map(lambda hours: (MARCH + timedelta(hours=hours)).isoformat())
+phases = st.tuples(st.sampled_from("abc"), st.lists(moment, min_size=1, max_size=2, unique=True).map(sorted)).map(
+    lambda spell: Phase(name=spell[0], **dict(zip(("start", "end"), spell[1], strict=False)))
+)
+
+
+@given(st.lists(phases, max_size=5), st.floats(0, 100))
+def test_no_set_of_phases_comes_into_force_unforeseen(phases, hours):
+    assert in_force(phases, MARCH + timedelta(hours=hours)) in {(), *ever_in_force(phases)}

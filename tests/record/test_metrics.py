@@ -72,7 +72,8 @@ def test_a_tunnel_or_an_upload_is_no_response_but_keeps_its_ledger(metrics, make
     metrics.record(make_record(level="connection", direction="up"))
     metrics.record(make_record(direction="up"))
     assert not [name for name, _ in series(metrics) if name == "shaper_responses_total"]
-    assert value(metrics, "tunnel_bytes_total", direction="up", rule="photos") == 100_000
+    whose = {"rule": "photos", "arm": "treatment", "phase": "slow"}
+    assert value(metrics, "tunnel_bytes_total", direction="up", **whose) == 100_000
     assert value(metrics, "transfer_wait_seconds_total", **PHOTO, wait="shaper") == 10.0
     assert value(metrics, "rate_ratio_count", **PHOTO) == 2
 
@@ -120,7 +121,7 @@ def test_a_word_from_traffic_never_becomes_a_label(make_policy, make_record, nam
     metrics = Metrics()
     metrics.policy_loaded(make_policy())
     metrics.record(make_record(media=media, rule=rule, arm=arm, phase=phase, reason=reason, estimate={rule: 1.0}))
-    metrics.tunnel_bytes(direction, rule, 1)
+    metrics.tunnel_bytes(direction, 1, rule, arm, phase)
     metrics.under_way({(media, True): 1})
     metrics.volunteers(joined=1, active=1, expiring=0, arms={arm: 1})
     labels = {value for _, labels in series(metrics) for _, value in labels}
@@ -204,6 +205,14 @@ def test_transfers_under_way_come_back_to_zero(metrics):
     assert value(metrics, "active_transfers", media="image", shaped="true") == 0
 
 
+def test_phases_that_are_in_force_together_are_one_label(metrics, make_record):
+    metrics.record(make_record(level="connection", phase="before+slow"))
+    metrics.record(make_record(level="connection", phase="slow+before"))  # never: the policy's order is kept
+    whose = {"direction": "down", "rule": "photos", "arm": "treatment"}
+    assert value(metrics, "tunnel_bytes_total", **whose, phase="before+slow") == 100_000
+    assert value(metrics, "tunnel_bytes_total", **whose, phase=UNLISTED) == 100_000
+
+
 def test_held_back_time_adds_up(metrics):
     metrics.gate_opened(1.5)
     metrics.gate_opened(0.5)
@@ -212,10 +221,10 @@ def test_held_back_time_adds_up(metrics):
 
 def test_connections_tunnels_and_fallbacks_are_counted_by_reason(metrics):
     metrics.connection(Admission.TUNNEL, Reason.UNTARGETED)
-    metrics.tunnel_bytes("down", "", 512)
+    metrics.tunnel_bytes("down", 512)
     metrics.fallback(Fallback.VERDICT)
     assert value(metrics, "connections_total", admission="tunnelled", reason="untargeted") == 1
-    assert value(metrics, "tunnel_bytes_total", direction="down", rule="") == 512
+    assert value(metrics, "tunnel_bytes_total", direction="down", rule="", arm="", phase="") == 512
     assert value(metrics, "fallbacks_total", reason="verdict") == 1
     assert value(metrics, "fallbacks_total", reason="tls") == 0
 
