@@ -35,6 +35,11 @@ TERMS = Terms(consent=30 * DAY, bytes_a_day=100_000, session=4 * HOUR, rest=HOUR
 LEAVES = ["pause", "stop", "delete"]
 
 
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch):
+    monkeypatch.setattr(parting, "LOOK_EVERY", 0.05)
+
+
 @pytest.fixture(scope="module")
 def origin():
     with Origin(NAMES) as origin:
@@ -154,8 +159,7 @@ async def test_a_consent_that_expires_lets_go_in_the_midst_of_things(study):
     assert study.roster.member(study.me).state == "expired"
 
 
-async def test_the_longest_session_ends_in_the_midst_of_things_and_a_rest_follows(study, monkeypatch):
-    monkeypatch.setattr(parting, "LOOK_EVERY", 0.02)
+async def test_the_longest_session_ends_in_the_midst_of_things_and_a_rest_follows(study):
     async with await study.session("h2") as session:
         task = asyncio.create_task(session.request(picture()))
         assert await until(lambda: slow(study))

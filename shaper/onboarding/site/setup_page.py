@@ -70,7 +70,8 @@ def reached(token: str) -> str:
 def proxy_pac() -> Response:
     study, addresses = the_site().study, the_site().addresses
     own = [addresses.site, addresses.check, *filter(None, [addresses.lab_host])]
-    return Response(pac.script((*own, *study.hosts), study.policy.never, addresses.proxy), content_type=pac.MIME)
+    hosts = dict.fromkeys([*own, *study.hosts])
+    return Response(pac.script(hosts, study.policy.never, addresses.proxy), content_type=pac.MIME)
 
 
 @page.get("/ca.crt")
