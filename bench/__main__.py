@@ -59,7 +59,7 @@ class Bench:
 async def rate(bench):
     """Accuracy, and what is given away after idling"""
     board, repeats = bench.board, 3 if bench.quick else 9
-    async for protocol, rate, size, value, _ in accuracy.table(bench.shaper, repeats=repeats):
+    async for protocol, rate, size, value in accuracy.table(bench.shaper, repeats=repeats):
         board.add("shaper", f"achieved/configured {rate / 1e6:g}M {size} {protocol}", value, "", 0.99, 1.01)
     for rate in RATES[1:]:
         found = [await accuracy.after_idling(bench.shaper, "h1", rate, idle=1 if bench.quick else 5) for _ in range(3)]

@@ -18,6 +18,12 @@ def ratio(fetched, rate, burst):
     return 8 * (fetched.size - burst) / spent / rate if whole(fetched) and spent > 0 else None
 
 
+def paced(fetched, rate):
+    """Return achieved over configured from the first read to the last: what the first brought had its time before."""
+    first, *_, last = fetched.reads if whole(fetched) and len(fetched.reads) > 1 else (None, None)
+    return 8 * (fetched.size - first.num_bytes) / (last.t - first.t) / rate if first else None
+
+
 async def once(subject, protocol, rate, size, burst, idle=0.0):
     """Return the ratio of one body on a fresh connection; with `idle`, of a second one after so many seconds."""
     async with await subject.connect(protocol, rate) as session:
@@ -29,17 +35,17 @@ async def once(subject, protocol, rate, size, burst, idle=0.0):
     return ratio(fetched, rate, burst), fetched
 
 
-async def table(subject, *, sizes=("100k", "1m"), protocols=("h1", "h2"), rates=RATES, repeats=5, burst=BURST):
-    """Yield (protocol, rate, size, median ratio, all ratios). Bodies that take more than 5 s come all at once."""
+async def table(subject, *, sizes=("100k", "1m"), protocols=("h1", "h2"), rates=RATES, repeats=5):
+    """Yield (protocol, rate, size, median of `paced`). Bodies that take more than 5 s come all at once."""
     slow = [(p, r, s) for p in protocols for r in rates for s in sizes if SIZES[s] * 8 / r > 5]
     quick = [(p, r, s) for p in protocols for r in rates for s in sizes if SIZES[s] * 8 / r <= 5]
-    found = await asyncio.gather(*(once(subject, *key, burst) for key in slow))
-    results = dict(zip(slow, ([value] for value, _ in found), strict=True))
+    found = await asyncio.gather(*(once(subject, *key, 0) for key in slow))
+    results = {key: [fetched] for key, (_, fetched) in zip(slow, found, strict=True)}
     for key in quick:
-        results[key] = [(await once(subject, *key, burst))[0] for _ in range(repeats)]
+        results[key] = [(await once(subject, *key, 0))[1] for _ in range(repeats)]
     for key in sorted(results):
-        good = [value for value in results[key] if value is not None]
-        yield *key, median(good) if good else None, good
+        good = [value for fetched in results[key] if (value := paced(fetched, key[1])) is not None]
+        yield *key, median(good) if good else None
 
 
 async def after_idling(subject, protocol, rate, *, burst=BURST, idle=5.0):
