@@ -5,6 +5,7 @@ and drops HTTP/2 streams as fast as a client asks. The mixins here are for its t
 protocol. How many connections there may be is `crowd`'s; docs/robustness.md lists every bound and its reason.
 """
 
+import asyncio
 from typing import Any
 
 import h2.errors
@@ -33,6 +34,10 @@ EARLY = 262_144
 FRAMES, BURST = 33.0, 200.0
 """HTTP/2 frames a second, and at once, that open a stream for nothing or carry nothing (CVE-2023-44487, CVE-2019-9512
 to 9518). nghttp2 allows as many a second; closing a browser's tab resets at most the 100 streams that are open."""
+
+
+LINGER = 60.0
+"""Seconds in which a peer must take some of what is left for it, once its connection is over."""
 
 
 def reached(context: Context, bound: Bound) -> None:
@@ -96,3 +101,12 @@ class BoundedFrames(Http2Connection):
             | h2.events.UnknownFrameReceived
             | h2.events.InformationalResponseReceived,
         )
+
+
+def linger(transport: asyncio.WriteTransport, before: int | None = None) -> None:
+    """Cut a closing connection off once its peer takes nothing for `LINGER` seconds; however slowly it does, let it."""
+    if left := transport.get_write_buffer_size():
+        if left == before:
+            transport.abort()
+        else:
+            asyncio.get_running_loop().call_later(LINGER, linger, transport, left)

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mitmproxy.connection import Client, Connection
-from mitmproxy.proxy import server_hooks
+from mitmproxy.proxy import events, server_hooks
 from mitmproxy.proxy.server import ConnectionHandler
 
+from shaper.proxy.bounds import linger
 from shaper.proxy.clock import monotonic
 from shaper.proxy.shaping import Shaping
 from shaper.proxy.ticker import Alarm
@@ -28,8 +29,6 @@ SILENT, IDLE = 60.0, 600.0
 """Seconds. Browsers close unused connections after 300; mitmproxy's own limit for any silence is 600."""
 
 LOOK_EVERY = 5.0
-LINGER = 60.0
-"""Seconds that a peer has to take the last of what it was sent, once its connection is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +87,8 @@ class Crowd:
             self._clients[address] -= 1
             if not self._clients[address]:
                 del self._clients[address]
+        if handler := self._handlers.get(client.id):
+            handler.server_event = _nobody_listens  # type: ignore[method-assign, assignment]
 
     def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
         """Make no more connections than there is room for."""
@@ -143,10 +144,13 @@ def _close_surely(handler: ConnectionHandler) -> None:
             handler.transports.pop(connection, None)
             if isinstance(writer, asyncio.StreamWriter):
                 writer.close()
-                if writer.transport.get_write_buffer_size():
-                    asyncio.get_running_loop().call_later(LINGER, writer.transport.abort)
+                linger(writer.transport)
 
     handler.handle_connection = handle_connection  # type: ignore[method-assign]
+
+
+async def _nobody_listens(_: events.Event) -> None:
+    """Have layers whose client is gone do nothing more: they would open connections to origins, which nobody closes."""
 
 
 def _keep_alive(handler: ConnectionHandler, connection: Connection) -> None:

@@ -19,6 +19,7 @@ from mitmproxy.proxy.layers.tls import TLSLayer
 from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
 
 from shaper.policy.model import Direction
+from shaper.proxy.bounds import linger
 from shaper.proxy.gate import GatedReader
 
 type Count = Callable[[Direction, int], None]
@@ -130,6 +131,7 @@ class Side(asyncio.Protocol):
         self.ended = True
         self._count(self._direction, self._received)
         self._other.transport.close()
+        linger(self._other.transport)
         self._layers.connection_lost(exc)
 
 

@@ -123,9 +123,8 @@ class Lab:
         return max(others, key=lambda visitor: visitor.quiet_since)
 
     def hang_up(self) -> None:
-        """Have the proxy end all connections, as it does with those that have been quiet for too long."""
-        for visitor in self.proxy.admitting.visitors.values():
-            visitor.handler.transports[visitor.client].handler.cancel()
+        """Have the proxy end the latest connection, as it does with those that have been quiet for too long."""
+        self.latest.handler.transports[self.latest.client].handler.cancel()
 
     def bounded(self, bound: str) -> float:
         return self.proxy.metrics.registry.get_sample_value("shaper_bounds_total", {"bound": bound})

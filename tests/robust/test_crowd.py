@@ -11,6 +11,7 @@ from shaper.measure.run import Outcome
 from shaper.proxy.crowd import Room
 from tests.e2e.conftest import until
 from tests.robust.conftest import closed
+from tests.robust.test_floods import GET, Attacker
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("bystander")]
 
@@ -124,6 +125,47 @@ async def test_a_quiet_tunnel_and_a_stalled_origin_are_left_alone(lab, looking):
     assert (await stalled).size == 9
     assert not reader.at_eof()
     assert lab.bounded("idle") + lab.bounded("silent") == before
+
+
+@pytest.mark.parametrize("host", ["both.media.test", "rough.other.test"])
+async def test_who_never_reads_keeps_no_socket_once_its_connection_is_over(lab, monkeypatch, host):
+    """It asks for much, reads nothing, and is thrown out."""
+    monkeypatch.setattr("shaper.proxy.bounds.LINGER", 0.2)
+
+    async def say_much(reader, writer):
+        writer.write(bytes(20_000_000))
+        await writer.drain()
+
+    lab.rough.script = say_much
+    reader, writer = await (lab.h2(host) if "both" in host else lab.tunnel(host, 80))
+    reader._transport.pause_reading()
+    if "both" in host:
+        attacker = Attacker(reader, writer, INITIAL_WINDOW_SIZE=2**31 - 1)
+        attacker.machine.increment_flow_control_window(2**30)
+        attacker.machine.send_headers(1, [*GET[:3], (":path", "/bytes?size=50000000&type=text/css")], end_stream=True)
+        attacker.flush()
+    transport = lab.latest.handler.transports[lab.latest.client].writer.transport
+    assert await until(lambda: transport.get_write_buffer_size() > 0)
+    lab.hang_up()
+    assert await until(lambda: transport._sock is None)
+
+
+async def test_who_reads_slowly_gets_the_last_byte(lab, monkeypatch):
+    monkeypatch.setattr("shaper.proxy.bounds.LINGER", 0.2)
+
+    async def say_and_leave(reader, writer):
+        writer.write(bytes(3_000_000))
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    lab.rough.script = say_and_leave
+    reader, _ = await lab.tunnel("rough.other.test", 80)
+    got = 0
+    while data := await reader.read(30_000):
+        got += len(data)
+        await asyncio.sleep(0.01)
+    assert got == 3_000_000
 
 
 async def test_room_comes_from_the_limit_on_file_descriptors(monkeypatch):
