@@ -26,7 +26,7 @@ from shaper.cli.people import People
 from shaper.policy.admission import Standing
 from shaper.policy.destination import Destinations
 from shaper.policy.load import PolicyError, load, quick
-from shaper.policy.model import Policy
+from shaper.policy.model import NO_SHADOW, Policy
 from shaper.policy.refused import RefusedError
 from shaper.policy.schedule import Schedule
 from shaper.policy.units import parse_duration, parse_moment, parse_share
@@ -95,7 +95,7 @@ class Run:
             settings=settings,
             schedule=Schedule(start, datetime.now(UTC) if start else None, options["speed"]),
             person=Person(None, options["access"], options["arm"]),
-            shadows=[load(path) for path in options["shadows"]],
+            shadows=_shadows(policy, options["shadows"]),
             metrics_at=options["metrics"],
             journal_at=options["journal"],
             certified=certified,
@@ -202,6 +202,18 @@ def _parsed[T](option: str, parse: Callable[[object], T], text: str | None) -> T
         return parse(text) if text else None
     except RefusedError as error:
         raise RefusedError(f"{option}: {error.problem}", error.remedy) from None
+
+
+def _shadows(policy: Policy, paths: Sequence[Path]) -> list[Policy]:
+    """Load the policies that are only computed. Their estimates are told apart by study."""
+    shadows = [load(path) for path in paths]
+    studies = [policy.study, *(shadow.study for shadow in shadows)]
+    for path, shadow in zip(paths, shadows, strict=True):
+        if studies.count(shadow.study) > 1:
+            raise RefusedError(f'--shadow: {path}: another policy here has the study "{shadow.study}"', "rename one")
+        if shadow.polices:
+            raise RefusedError(f"--shadow: {path}: {NO_SHADOW}", "name a variant that is smooth or has windows")
+    return shadows
 
 
 def _authorities(path: Path | None) -> Path | None:

@@ -21,6 +21,8 @@ from shaper.policy.media import MediaClass
 from shaper.policy.refused import RefusedError, shown
 from shaper.policy.units import Duration, Moment, Period, Rate, Share, Size
 
+NO_SHADOW = "what dropped packets cost is up to their sender, and cannot be computed"
+
 type Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 type Weight = Annotated[float, Field(gt=0, le=1_000_000)]
 type At = tuple[str | int, ...]
@@ -311,6 +313,17 @@ class Policy(Model):
             if rule.name in seen:
                 raise RefusedError(f'another rule is named "{rule.name}"', "rename one", ("rules", index, "name"))
             seen.add(rule.name)
+        return self
+
+    @property
+    def polices(self) -> bool:
+        """Whether a rule has the kernel drop packets."""
+        return any(cap.manner is Manner.POLICE for rule in self.rules for cap in rule.caps)
+
+    @model_validator(mode="after")
+    def _a_shadow_drops_nothing(self) -> Self:
+        if self.mode is Mode.SHADOW and self.polices:
+            raise RefusedError(NO_SHADOW, "write manner: smooth or window in its caps", ("mode",))
         return self
 
     @model_validator(mode="after")

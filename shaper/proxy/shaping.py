@@ -21,7 +21,7 @@ from shaper.policy.verdict import Facts, Reason, Verdict
 from shaper.proxy.channel import Levels
 from shaper.proxy.clock import monotonic, wall
 from shaper.proxy.police import Police, order_of
-from shaper.proxy.shadow import Shadow
+from shaper.proxy.shadow import Shadow, Stage
 from shaper.proxy.ticker import Ticker
 from shaper.proxy.visitor import Visitor
 from shaper.record.fallback import Fallback
@@ -55,6 +55,7 @@ class Shaping:
     shadows: Sequence[Judge] = ()  # policies that are only computed
     buckets: BucketTable = field(default_factory=BucketTable)
     shadow_buckets: BucketTable = field(default_factory=BucketTable)
+    stage: Stage = field(default_factory=Stage)
     levels: Levels = field(default_factory=Levels)
     live: set[LiveTransfer] = field(default_factory=set)
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while no transfer is under way
@@ -169,11 +170,12 @@ class Shaping:
         self, ours: Verdict, others: Mapping[str, Verdict], visitor: Visitor, direction: Direction, now: float
     ) -> list[Shadow]:
         judged = dict(others) if ours.shaped else {self.policy.study: ours, **others}
-        return [
-            Shadow(study, self._pace(each, visitor, f"{direction} {study}", now, self.shadow_buckets, delayed=True))
+        pacers = {
+            study: self._pace(each, visitor, f"{direction} {study}", now, self.shadow_buckets, delayed=True)
             for study, each in judged.items()
             if each.towards(direction).reason in {Reason.MATCHED, Reason.SHADOW}
-        ]
+        }
+        return [Shadow(study, pacer, self.stage) for study, pacer in pacers.items()]
 
     def _pace(
         self,

@@ -77,6 +77,16 @@ def test_an_unknown_arm_names_the_known_ones(run):
     assert '"fast"; name one of slow' in run(arm="fast")
 
 
+def test_a_shadow_needs_a_study_of_its_own_and_drops_nothing(run, policy, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text(POLICY)
+    assert f'--shadow: {other}: another policy here has the study "refusals"; rename one' in run(shadow=other)
+    police = "level: connection, caps: [{scope: connection, rate: 150 kbit/s, manner: police}]"
+    text = POLICY.replace("study: refusals", "study: other")
+    other.write_text(text.replace("media: [image], caps: [{rate: 150 kbit/s}]", police))
+    assert f"--shadow: {other}: what dropped packets cost is up to their sender" in run(shadow=other)
+
+
 @pytest.mark.parametrize("option", ["at", "drain", "self_check"])
 def test_a_quantity_that_is_none_is_refused_by_its_option(run, option):
     assert f'Error: --{option.replace("_", "-")}: "10" is not a ' in run(**{option: "10"})

@@ -108,6 +108,12 @@ def test_a_latency_that_contradicts_itself_is_refused(policy, latency, message):
             ("phases", 1, "start"),
             'it overlaps another stretch of "p"',
         ),
+        (
+            [IMAGES | {"caps": [CAP | {"manner": "police"}]}],
+            {"mode": "shadow"},
+            ("mode",),
+            "what dropped packets cost is up to their sender, and cannot be computed; write manner: smooth or window",
+        ),
     ],
 )
 def test_a_policy_whose_parts_do_not_fit_is_refused(policy, rules, keys, at, message):

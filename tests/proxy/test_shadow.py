@@ -4,11 +4,11 @@ import pytest
 
 from shaper.pacing.pacer import Pacer
 from shaper.pacing.token_bucket import TokenBucket
-from shaper.proxy.shadow import Shadow
+from shaper.proxy.shadow import Shadow, Stage
 
 
 def shadow(rate=1000.0, burst=100.0, **options):
-    return Shadow("study", Pacer([TokenBucket(rate, burst)], **options))
+    return Shadow("study", Pacer([TokenBucket(rate, burst)], **options), Stage())
 
 
 def test_a_body_that_came_at_once_would_have_taken_its_size_over_the_rate():
@@ -28,6 +28,30 @@ def test_only_what_is_over_the_end_counts():
     one = shadow(burst=0.0)
     one.push(5_000, 0.0)
     assert one.cost(3.0) == pytest.approx(2.0)
+
+
+def test_those_who_share_a_bucket_would_have_ended_together():
+    stage, shared = Stage(), TokenBucket(1000.0, 20.0)
+    four = [Shadow("study", Pacer([shared]), stage) for _ in range(4)]
+    for one in four:
+        one.push(5_000, 0.0)
+    assert [one.cost(0.0) for one in four] == pytest.approx([20.0] * 4, rel=0.02)
+
+
+def test_in_a_chain_the_tightest_bucket_counts():
+    one = Shadow("study", Pacer([TokenBucket(1000.0, 20.0), TokenBucket(2000.0, 40.0)]), Stage())
+    one.push(5_000, 0.0)
+    assert one.cost(0.0) == pytest.approx(5.0, rel=0.02)
+
+
+def test_what_comes_after_others_were_computed_is_computed_too():
+    stage, shared = Stage(), TokenBucket(1000.0, 20.0)
+    first, second = (Shadow("study", Pacer([shared]), stage) for _ in range(2))
+    first.push(5_000, 0.0)
+    second.push(2_500, 0.0)
+    assert first.cost(0.0) == pytest.approx(7.5, rel=0.02)
+    second.push(2_500, 1.0)
+    assert second.cost(1.0) == pytest.approx(9.0, rel=0.02)
 
 
 def test_latency_counts_and_a_freeze_never_ends():
