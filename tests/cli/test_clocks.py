@@ -43,7 +43,7 @@ async def test_the_ledgers_parts_sum_to_curls_own_time(needs, tmp_path, version)
     for record, clock in zip(records, clocks, strict=True):
         parts = sum(seconds for _, seconds in record.waits())
         assert parts == pytest.approx(record.duration, abs=1e-9)
-        assert parts == pytest.approx(clock["time_total"] - clock["time_pretransfer"], abs=0.5)
+        assert parts == pytest.approx(clock["time_total"] - clock["time_pretransfer"], abs=1.0)
     slowed, script, late = records
     assert slowed.held > 0.7  # 38 kB at 50 kB/s
     assert script.held == 0
