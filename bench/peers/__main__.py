@@ -1,6 +1,6 @@
 """`make bench-peers`: shaper beside its peers, in one run and in turns; writes docs/benchmarks.md.
 
-    python -m bench.peers [--repeats N] [--quick] [--kept DIR] [-o FILE]
+    python -m bench.peers [--repeats N] [--quick] [--kept DIR] [--note TEXT] [-o FILE]
 
 Every peer gets the same origin, bodies, load client and machine, one after another, `repeats` times; figures are
 medians of the repeats. Squid has no HTTP/2 towards clients; mitmproxy does not slow, so its pictures are slowed by the
@@ -182,6 +182,7 @@ def main():
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--quick", action="store_true", help="shorter: shows that it works")
     options.add_argument("--kept", type=Path, default=Path.home() / ".cache" / "shaper-peers", help="the peers' place")
+    options.add_argument("--note", default="", help="a sentence on how the run was made, for the document")
     options.add_argument("-o", "--output", type=Path, default=DOCUMENT)
     asked = options.parse_args()
     subprocess.run([str(HERE / "install"), str(asked.kept)], check=True)
@@ -200,6 +201,7 @@ def main():
         "machine": f"{os.cpu_count()} cores, Linux {platform.release()}, loopback",
         "load": f"{median(load):.1f}",
         "repeats": str(asked.repeats),
+        "note": asked.note,
         "versions": versions(peers, asked.kept),
     }
     write(asked.output, results, about)

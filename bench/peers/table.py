@@ -29,8 +29,8 @@ TITLES = {
     ),
     "costs": (
         "What a slowed transfer costs",
-        "100 transfers of 50 MB at 150 kbit/s at once. Memory and read-ahead are for each transfer. mitmproxy does not "
-        "slow: the origin does it for it.",
+        "100 transfers of 50 MB at 150 kbit/s at once, from their third second on, when nginx and Squid still read ahead. "
+        "Memory and read-ahead are for each transfer. mitmproxy does not slow: the origin does it for it.",
     ),
     "passes": (
         "Traffic that is not slowed",
@@ -58,7 +58,7 @@ def write(path: Path, results, about):
         f"Written by `make bench-peers` on {about['date']}: {about['machine']}, load average {about['load']}; {named}. "
         f"Medians of {about['repeats']} repeats in turns, least and most of them in brackets where they differ by more "
         "than a tenth; the best of a column is bold. Ratios hold better than absolute figures: the load client, the "
-        "origin and the peer share the machine.",
+        f"origin and the peer share the machine. {about['note']}".rstrip(),
     ]
     for section, rows in results.sections.items():
         title, text = TITLES[section]

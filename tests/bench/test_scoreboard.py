@@ -53,7 +53,7 @@ def test_the_document_marks_the_best_and_shows_the_spread(tmp_path):
         results.add("rates", "shaper h1", "1M 100k", value)
     results.add("rates", "nginx h1", "1M 100k", 3.0)
     results.add("rates", "Squid h1", "1M 100k", None)
-    about = {"date": "d", "machine": "m", "load": "0", "repeats": "3", "versions": {"nginx": "1.22"}}
+    about = {"date": "d", "machine": "m", "load": "0", "repeats": "3", "note": "", "versions": {"nginx": "1.22"}}
     write(tmp_path / "benchmarks.md", results, about)
     rows = (tmp_path / "benchmarks.md").read_text().splitlines()
     assert "| shaper h1 | **1** (0.99-1.2) |" in rows
