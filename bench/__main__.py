@@ -23,7 +23,7 @@ from bench.subject import BURST, RATES, SLOW, addon, direct, host_of, mitmproxy,
 from shaper.measure import line
 from shaper.pacing.limit import quantum
 
-NAMES = ["localhost", "127.0.0.1", *map(host_of, RATES)]
+NAMES = ["localhost", "127.0.0.1", *map(host_of, {*RATES, *fair.CAPS})]
 
 LAZY = ("--set=connection_strategy=lazy",)
 """Without it mitmproxy asks the origin first and speaks to the client what that speaks."""

@@ -29,7 +29,7 @@ TITLES = {
     ),
     "costs": (
         "What a slowed transfer costs",
-        "100 transfers of 50 MB at 150 kbit/s at once, from their third second on, when nginx and Squid still read ahead. "
+        "100 transfers of 50 MB at 150 kbit/s at once, while nginx and Squid still read ahead. "
         "Memory and read-ahead are for each transfer. mitmproxy does not slow: the origin does it for it.",
     ),
     "passes": (
