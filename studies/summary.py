@@ -108,7 +108,7 @@ def _cells(row: Row, samples: list[Sample], arms: list[str], reference: str) -> 
     for arm in arms:
         values = [row.figure(one) for one in by_arm[arm].values()]
         if row.unit is not None:
-            yield f"{np.nanmean(values):.3g} {row.unit}".strip()
+            yield f"{round(float(np.nanmean(values)), 1):g} {row.unit}".strip()
         elif arm == reference:
             yield _seconds(float(np.median(values)))
         else:
