@@ -8,6 +8,7 @@ from datetime import datetime
 
 from shaper.policy.admission import Admission, Standing, admit
 from shaper.policy.judge import Case, Judge
+from shaper.policy.model import Direction
 from shaper.policy.never import category
 from shaper.policy.verdict import Facts, Person
 from shaper.policy.words import ADMISSIONS, REASONS, effects, objection
@@ -21,6 +22,8 @@ def explanation(
     """Yield labels and lines: what is decided for the connection and, if it is intercepted, for the message."""
     admitted = admit(judge, [facts.host], Standing(person), now)
     verdict, case = admitted.verdict, judge.connection_case(facts.host, person, now)
+    if facts.up:
+        verdict = verdict.towards(Direction.UP)
     yield "policy", f"{judge.policy.study}, {judge.policy.digest[:19]}"
     yield "host", f"{facts.host}: {_standing(judge, facts.host)}"
     yield "connection", ADMISSIONS[admitted.admission]

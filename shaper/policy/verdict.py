@@ -15,7 +15,7 @@ class Reason(StrEnum):
     """Why a message is shaped or passes. A closed list: it labels metrics."""
 
     MATCHED = "matched"  # a rule with caps, latency, freeze or block applies
-    UNCAPPED = "uncapped"  # the rule that applies asks for nothing: a control
+    UNCAPPED = "uncapped"  # the rule that applies asks for nothing (a control), or for nothing in this direction
     SHADOW = "shadow"  # would be shaped; only computed
     NO_RULE = "no-rule"  # targeted, but no rule is about this media class
     UNTARGETED = "untargeted"

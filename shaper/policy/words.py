@@ -27,7 +27,7 @@ ADMISSIONS = {
 
 REASONS = {
     Reason.MATCHED: "the rule applies",
-    Reason.UNCAPPED: "passes: the rule that decides asks for nothing",
+    Reason.UNCAPPED: "passes: the rule that decides asks nothing of it",
     Reason.SHADOW: "passes: the policy is a shadow, which only computes what slowing would have cost",
     Reason.NO_RULE: "passes: no rule is about it",
     Reason.UNTARGETED: "passes: no target lists the host",

@@ -44,6 +44,12 @@ def test_a_whole_connection_is_explained_without_a_message(policy, now):
     ]
 
 
+def test_an_upload_through_a_connection_that_is_slowed_downwards_passes(policy, now):
+    upload = Facts("pbs.twimg.com", method="POST", up=True)
+    assert explain(Judge(policy(WHOLE)), now, upload)[-1][1].startswith("uncapped: passes")
+    assert explain(Judge(policy(WHOLE | {"direction": "both"})), now, upload)[-1][1].startswith("matched")
+
+
 def test_of_an_intercepted_connection_alone_no_verdict_is_claimed(policy, now):
     assert explain(Judge(policy(SLOW)), now, connection_only=True)[2:] == [
         ("rule", "rule-1 is about single responses"),
