@@ -111,6 +111,15 @@ async def test_a_blocked_connection_carries_nothing(lab, block):
     assert [record.outcome for record in lab.records[already:]] == ["blocked", "blocked"]
 
 
+async def test_a_reset_connection_ends_as_a_device_in_its_path_would_end_it(lab):
+    with lab.using(whole_connections("block: reset")):
+        reader, writer = await tunnel(lab, "both.other.test:443")
+        writer.write(b"no TLS, but bytes")
+        with pytest.raises(ConnectionResetError):  # a mere close would be the end of what there is to read
+            await reader.read()
+    assert await lab.settled()
+
+
 async def test_a_connection_is_refused_by_its_sni_whatever_name_was_asked_for(lab):
     async def answer(reader, writer):
         writer.write(await reader.read(1))

@@ -24,6 +24,13 @@ def test_what_came_slower_than_the_cap_would_have_cost_nothing():
     assert one.cost(9.0) == pytest.approx(0.0, abs=1e-9)
 
 
+def test_a_pause_earns_no_more_than_the_burst():
+    one = shadow()
+    one.push(1_000, 0.0)
+    one.push(1_000, 5.0)
+    assert one.cost(5.0) == pytest.approx(0.9)
+
+
 def test_only_what_is_over_the_end_counts():
     one = shadow(burst=0.0)
     one.push(5_000, 0.0)
