@@ -105,3 +105,35 @@ def test_only_the_newest_are_kept(number):
     for index in range(number):
         recent.connection([str(index)], ANN, Admitted(Admission.SHAPE, Verdict(Reason.MATCHED, target="t")))
     assert [seen.hosts for seen in recent] == [(str(index),) for index in range(max(0, number - 10), number)]
+
+
+def test_nothing_is_kept_that_a_decision_does_not_need():
+    (seen,) = noted(judge(), replace(PICTURE, fetch_dest="image"))
+    assert seen.facts == Facts("cdn.example", content_type=("image/any",))
+
+
+def test_unchanged_decisions_come_last_however_many_they_are():
+    recent = Recent()
+    for kind in ("text/css", "text/css", "image/png"):
+        facts = Facts("cdn.example", content_type=(kind,))
+        recent.message(facts, ANN, judge().decide(facts, Person(), NOW))
+    changes = dry_run(judge(), judge(media="video"), recent, NOW)
+    assert [(change.before.action, change.count) for change in changes] == [("image", 1), ("other", 2)]
+
+
+def test_both_policies_are_asked_about_the_same_moment():
+    phases = ", phases: [{name: past, start: 2020-01-01T00:00Z, end: 2021-01-01T00:00Z}]"
+    text = (
+        "{version: 1, study: s, targets: {t: {hosts: [cdn.example]}}" + phases + ", rules: [{name: slow, target: t,"
+        " phases: [past], LEVEL, caps: [{scope: connection, rate: 150 kbit/s}]}]}"
+    )
+    for level in ("media: [image]", "level: connection"):
+        phased = Judge(loads(text.replace("LEVEL", level), "policy"))
+        recent = noted(judge(), PICTURE)
+        recent.connection(["cdn.example"], ANN, admit(judge(), ["cdn.example"], ANN, NOW))
+        for moment, reason in ((NOW, "phase"), (NOW.replace(year=2020), "matched")):
+            for before, after in ((phased, judge()), (judge(), phased)):
+                changes = dry_run(before, after, recent, moment)
+                sides = [change.before if before is phased else change.after for change in changes]
+                assert reason in {side.reason for side in sides}
+                assert {side.reason for side in sides} <= {reason, "no-rule"}

@@ -80,3 +80,18 @@ def test_an_explanation_always_ends_in_the_verdict_of_the_judge(host, content_ty
     facts, now = Facts(host, content_type=(content_type,), up=up), datetime.now(UTC)
     lines = explain(QUICK, now, facts)
     assert lines[-1][1].startswith(f"{QUICK.decide(facts, Person(), now).reason}: ")
+
+
+def test_the_policy_the_host_and_the_client_are_told_as_they_are(policy, now):
+    phases = {"phases": [{"name": name, "start": "2021-03-12T00:00Z"} for name in ("one", "two")]}
+    judge = Judge(policy(SLOW | {"phases": ["one"]}, **ARMS, **phases))
+    lines = list(explanation(judge, JPEG, Person(arm="control"), now))
+    assert lines[0] == ("policy", f"s, {judge.policy.digest[:19]}")
+    assert ("client", "arm control; phases in force: one, two") in lines
+    assert explain(judge, now, Facts("example.org"))[0] == ("host", "example.org: no target")
+    before = now.replace(year=2020)
+    lines = explain(judge, before)
+    assert lines[-1] == ("verdict", "phase: passes: no phase that the rules name is in force")
+    assert any(line.endswith("phases in force: none") for _, line in lines)
+    armless = Judge(policy(SLOW, **phases))
+    assert ("client", "arm none; phases in force: one, two") in explain(armless, now)

@@ -21,3 +21,9 @@ def test_any_other_address_needs_them(listen):
     with pytest.raises(RefusedError, match="without credentials; add --require-auth"):
         refuse_open_proxy(listen, require_auth=False)
     refuse_open_proxy(listen, require_auth=True)
+
+
+@pytest.mark.parametrize(("listen", "shown"), [("", "every address"), ("192.0.2.1", "192.0.2.1")])
+def test_a_refusal_names_the_address(listen, shown):
+    with pytest.raises(RefusedError, match=f"^--listen: {shown}: others"):
+        refuse_open_proxy(listen, require_auth=False)

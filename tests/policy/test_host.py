@@ -105,3 +105,12 @@ def test_a_pattern_is_read_or_refused(text):
     except RefusedError:
         return
     assert host_pattern(pattern) == pattern
+
+
+def test_a_part_that_cannot_be_one_is_refused_with_what_may_be_written():
+    with pytest.raises(RefusedError) as refused:
+        host_part("a b")
+    assert str(refused.value) == (
+        '"a b" cannot be part of a host name; '
+        'write only ASCII letters, digits, ".", "_" and "-" (names beyond ASCII travel as "xn--...")'
+    )

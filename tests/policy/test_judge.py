@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shaper.policy import judge as judge_module
-from shaper.policy.judge import Judge, Obstacle
+from shaper.policy.judge import Case, Judge, Obstacle
 from shaper.policy.media import Evidence, MediaClass
-from shaper.policy.model import Policy
+from shaper.policy.model import Level, Policy
 from shaper.policy.verdict import Facts, Person, Reason, Verdict
 
 CAP = {"rate": "150 kbit/s"}
@@ -235,3 +235,34 @@ def test_a_verdict_among_ten_thousand_patterns_costs_about_what_it_costs_among_t
         return best
 
     assert seconds(10_000) < 5 * seconds(10)
+
+
+def test_a_client_at_the_edge_of_a_rollout_is_outside(policy):
+    (rule,) = policy(SLOW | {"rollout": "50 %"}).rules
+    edge = Case("h", Level.MEDIA, None, "", 0.5, (), MediaClass.IMAGE)
+    assert [case.obstacle(rule) for case in (edge, edge._replace(place=0.4999))] == [Obstacle.ROLLOUT, None]
+
+
+def test_a_rule_about_everything_changes_nothing_for_what_is_never_shaped(policy, now):
+    judge = Judge(policy({"media": ["other"], "caps": [CAP]}))
+    verdict = judge.decide(Facts("pbs.twimg.com", method="HEAD"), SOMEBODY, now)
+    assert (verdict.reason, verdict.rule, verdict.target) == (Reason.BODILESS, None, "media")
+
+
+def test_all_phases_in_force_are_named(policy):
+    phases = [{"name": name, "start": "2021-03-10T00:00Z"} for name in ("one", "two")]
+    moment = datetime(2021, 3, 11, tzinfo=UTC)
+    assert Judge(policy(SLOW, phases=phases)).decide(JPEG, SOMEBODY, moment).phase == "one+two"
+
+
+def test_a_target_without_rules_is_a_target_all_the_same(policy, now):
+    verdict = Judge(policy(SLOW)).decide(Facts("twitter.com"), SOMEBODY, now)
+    assert (verdict.reason, verdict.target) == (Reason.NO_RULE, "site")
+
+
+def test_what_is_remembered_is_bounded(policy, now):
+    judge = Judge(policy(SLOW))
+    for number in range(judge_module.REMEMBERED + 100):
+        judge.decide(Facts(f"{number}.twimg.com", content_type=("image/png",)), Person(str(number)), now)
+    for cache in (judge.listing, judge._drawn, judge._verdict):
+        assert cache.cache_info().currsize == judge_module.REMEMBERED

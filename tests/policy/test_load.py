@@ -2,6 +2,7 @@
 # ruff: noqa: E501 - one case a line
 
 import re
+from pathlib import Path
 from time import process_time
 
 import pytest
@@ -227,3 +228,70 @@ def test_a_bad_quick_limit_is_refused_in_one_line(limits, message):
     with pytest.raises(PolicyError) as refused:
         quick(limits)
     assert str(refused.value) == message
+
+
+def test_an_error_can_be_taken_apart():
+    with pytest.raises(PolicyError) as refused:
+        loads(GOOD.replace("150 kbit/s", "2 Mbps/s").replace("version: 1", "version: 2"), "lab.yaml")
+    first = refused.value
+    (second,) = first.further
+    assert (first.place, first.line, first.subject) == ("lab.yaml", 1, "version")
+    assert (second.place, second.line, second.subject) == ("lab.yaml", 11, 'rule "photos-and-video"')
+    assert (second.problem, second.further) == ('"2 Mbps/s" is not a rate', ())
+    assert str(second) == f"lab.yaml:11: {second.subject}: {second.problem}; {second.remedy}"
+
+
+@pytest.mark.parametrize(("name", "problem"), [("absent.yaml", "No such file or directory"), ("", "Is a directory")])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, name, problem):
+    with pytest.raises(PolicyError) as refused:
+        load(tmp_path / name)
+    assert str(refused.value) == f"{tmp_path / name}: cannot be read: {problem}; check the path"
+    assert refused.value.subject == ""
+
+
+def test_a_path_that_cannot_be_one_is_refused_too():
+    with pytest.raises(PolicyError, match="embedded null byte"):
+        load(Path("a\0b"))
+
+
+def test_a_file_is_named_in_what_is_wrong_with_it_and_read_only_so_far(tmp_path):
+    path = tmp_path / "lab.yaml"
+    path.write_text(GOOD.replace("version: 1", "version: 2"))
+    with pytest.raises(PolicyError, match=f"^{path}:1: version: "):
+        load(path)
+    path.write_bytes(b"#" * (MAX_BYTES + 1))
+    with pytest.raises(PolicyError, match="larger than 4 MiB"):
+        load(path)
+
+
+def test_what_is_quoted_stays_text_and_what_is_not_is_read():
+    assert loads(GOOD.replace("study: twitter-2021-announced", 'study: "2021"'), "lab.yaml").study == "2021"
+    assert '"null" is not text' in refusal(
+        "description: Photos and video from Twitter's media hosts", "description: null # "
+    )
+
+
+def test_keys_are_plain_text_on_the_line_that_is_named():
+    for key in ("&a b", "!!str b", "&a !!str b", "[b]"):
+        with pytest.raises(PolicyError) as refused:
+            loads(f"version: 1\nrules:\n  - name: r\n    {key}: c\n", "lab.yaml")
+        assert str(refused.value).startswith("lab.yaml:4: rule 1: a key is not plain text")
+    with pytest.raises(PolicyError, match=r"^lab.yaml:4: rule 1: the key"):
+        loads("version: 1\nrules:\n  - name: r\n    name: q\n", "lab.yaml")
+
+
+def test_a_control_character_is_found_on_its_line():
+    with pytest.raises(PolicyError, match=r"^lab.yaml:3: holds a control character"):
+        loads("version: 1\nstudy: x\ndescription: \x07\n", "lab.yaml")
+
+
+def test_quick_limits_are_numbered_from_one_and_refused_in_one_line():
+    policy = quick(["image *.a.example 5 kbit/s", "video b.example 6 kbit/s"])
+    assert (policy.study, [rule.name for rule in policy.rules]) == ("quick", ["limit-1", "limit-2"])
+    with pytest.raises(PolicyError) as refused:
+        quick(["image b"])
+    assert (refused.value.subject, refused.value.place) == ("", "--limit")
+    with pytest.raises(PolicyError) as refused:
+        quick(["vide b.example 5 kbit/s"])
+    assert str(refused.value) == '--limit: "vide" is not known; did you mean "video"?'
+    assert refused.value.subject == ""

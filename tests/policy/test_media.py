@@ -10,6 +10,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from shaper.policy.content_type import _remembered, essence
 from shaper.policy.media import HEAD, Evidence, MediaClass, classify, needs_head
 
 GOLDEN = yaml.safe_load((Path(__file__).parents[1] / "golden" / "media.yaml").read_text())
@@ -158,3 +159,14 @@ def test_a_hostile_header_takes_time_in_proportion_to_its_length(unit):
         return time.process_time() - start
 
     assert min(spent(100_000) for _ in range(3)) < 2  # quadratic time would be minutes
+
+
+@pytest.mark.parametrize("field", ["*/*", "image/png, */*", "IMAGE/PNG, */*"])
+def test_a_wildcard_names_no_type(field):
+    assert essence([field]) == ("" if field == "*/*" else "image/png")
+
+
+def test_long_fields_are_read_and_not_remembered():
+    before = _remembered.cache_info().currsize
+    assert essence([f"image/png; x={'y' * 1000}"]) == "image/png"
+    assert _remembered.cache_info().currsize == before

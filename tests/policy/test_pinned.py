@@ -59,3 +59,14 @@ def test_only_the_latest_failures_are_remembered(hosts):
         pinned.failed("ann", str(host), 0.0)
     latest = list(dict.fromkeys(reversed(hosts)))[:5]
     assert [host for host in range(51) if pinned.tunnels("ann", str(host), 1.0)] == sorted(latest)
+
+
+def test_failures_are_counted_and_what_is_forgotten_leaves_nothing():
+    pinned = Pinned(forget_after=60.0)
+    pinned.failed("ann", "app.example", 0.0, silently=True)
+    pinned.failed("bob", "app.example", 0.0)
+    assert pinned.failures == 2
+    for client in ("ann", "bob"):
+        assert not pinned.tunnels(client, "app.example", 100.0)
+    assert (len(pinned._since), len(pinned._doubted)) == (0, 0)
+    pinned.accepted("nobody", "app.example")

@@ -1,7 +1,7 @@
 """Quantities: read only with their units, printed so that they read back, refused with something better to write."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from math import inf, nan
 
 import pytest
@@ -189,3 +189,45 @@ def test_a_moment_reads_back_as_printed(moment):
 )
 def test_measured_quantities_are_printed_to_four_digits(printed, expected):
     assert printed == expected
+
+
+def test_moments_are_kept_and_printed_in_utc():
+    moment = units.parse_moment("2021-03-10T10:00+03:00")
+    assert moment.tzinfo is UTC
+    assert units.format_moment(moment.astimezone(timezone(timedelta(hours=3)))) == "2021-03-10T07:00:00Z"
+
+
+def test_digits_of_other_scripts_make_no_moment():
+    with pytest.raises(RefusedError, match="is not a moment"):
+        units.parse_moment("٢٠٢١-03-10T07:00Z")
+
+
+@pytest.mark.parametrize(
+    ("parse", "value", "refusal"),
+    [
+        (units.parse_size, "1.5 B", '"1.5 B" is not a whole number of bytes; write for example "2 KiB"'),
+        (units.parse_rate, "0.5 bit/s", '"0.5 bit/s" is out of range; write 1 bit/s to 1000 Gbit/s'),
+        (units.parse_rate, "5", '"5" is not a rate; write "5 kbit/s" or "625 B/s"'),
+        (units.parse_rate, "5 x", '"5 x" is not a rate; write "5 bit/s" or "0.625 B/s"'),
+        (units.parse_rate, "0 x", '"0 x" is not a rate; write for example "150 kbit/s" or "250 kB/s"'),
+        (units.parse_rate, None, '"null" is not a rate; write for example "150 kbit/s" or "250 kB/s"'),
+        (
+            units.parse_moment,
+            2021,
+            '"2021" is not a moment with a UTC offset; '
+            'write for example "2021-03-10T07:00Z" or "2021-03-10T10:00+03:00"',
+        ),
+    ],
+)
+def test_a_refusal_shows_what_was_written_and_what_to_write(parse, value, refusal):
+    with pytest.raises(RefusedError) as refused:
+        parse(value)
+    assert str(refused.value) == refusal
+
+
+def test_four_digits_are_printed_unless_more_are_asked_for():
+    printed = [
+        units.format_rate(1_234_567.0), units.format_size(1_234_567), units.format_duration(1.234567),
+        units.format_share(0.1234567),
+    ]  # fmt: skip
+    assert printed == ["1.235 Mbit/s", "1.235 MB", "1.235 s", "12.35 %"]

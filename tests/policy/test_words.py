@@ -72,3 +72,31 @@ def test_every_obstacle_has_words_about_the_rule_and_the_case(policy):
         "is for phase p; in force: q, r",
         "reaches 50 % of clients; this one is not among them",
     ]
+
+
+def test_words_for_the_rarer_cases(policy):
+    whole = {"level": "connection", "caps": [CAP | {"scope": "client"}], "direction": "both"}
+    uploads = IMAGES | {"direction": "up", "arms": ["a"], "phases": ["p"]}
+    rules = policy(whole, uploads, arms={"a": 1}, phases=[{"name": "p", "start": "2021-03-10T07:00Z"}]).rules
+    case = Case("h", Level.MEDIA, None, "", 0.7, ())
+    assert objection(rules[0], Obstacle.LEVEL, case) == "is about whole connections"
+    assert objection(rules[1], Obstacle.DIRECTION, case) == "is about uploads"
+    assert objection(rules[1], Obstacle.ARM, case) == "is for arm a; this client's is none"
+    assert objection(rules[1], Obstacle.PHASE, case) == "is for phase p; in force: none"
+
+
+def test_quantities_are_told_to_the_last_digit(policy):
+    cap = {"rate": "123456.7 bit/s", "burst": "1234567 B"}
+    window = CAP | {"scope": "connection", "manner": "window", "window": "1234567 ms"}
+    latency = {"mean": "1234567 ms", "jitter": "123456.7 ms", "distribution": "normal"}
+    rules = policy(
+        IMAGES | {"caps": [cap], "after": "1234567 B", "latency": latency},
+        IMAGES | {"caps": [window], "freeze_after": "1234567 B"},
+    ).rules
+    assert [line for rule in rules for line in effects(rule)] == [
+        "123.4567 kbit/s for each response, burst 1.234567 MB, delayed smoothly",
+        "first 1.234567 MB free",
+        "first byte 1234.567 s later, standard deviation 123.4567 s",
+        "150 kbit/s for each connection, given at once every 1234.567 s",
+        "nothing more after 1.234567 MB",
+    ]
