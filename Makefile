@@ -1,4 +1,4 @@
-.PHONY: setup demo test check fix e2e-observe bench bench-peers bench-fidelity players study image image-test lock clean
+.PHONY: setup demo test check fix fuzz mutation e2e-observe bench bench-peers bench-fidelity players study image image-test lock clean
 
 PYTHON := .venv/bin/python
 
@@ -33,6 +33,15 @@ e2e-observe: setup
 
 bench: setup
 	$(PYTHON) -m bench
+
+# The laws of the property tests, played for a minute each; guided if atheris is installed, see bench/fuzz.
+fuzz: setup
+	$(PYTHON) -m bench.fuzz
+
+# Would the tests notice a small mistake? Needs mutmut and some hours, see bench/mutation.
+mutation: setup
+	$(PYTHON) -m bench.mutation pacing
+	$(PYTHON) -m bench.mutation policy
 
 # Beside nginx, Squid, HAProxy, Envoy and mitmproxy; writes docs/benchmarks.md.
 bench-peers: setup
