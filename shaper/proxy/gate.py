@@ -25,6 +25,7 @@ from shaper.policy.verdict import Verdict
 from shaper.proxy.bounds import EARLY, BoundedFrames
 from shaper.proxy.goaway import Patient
 from shaper.proxy.lane import Lane
+from shaper.proxy.length import Measured
 
 WINDOW = 65_535
 """Bytes that an HTTP/2 peer may send on a stream before the proxy knows what it carries: the protocol's default."""
@@ -180,11 +181,11 @@ class Windows(Http2Connection):
             self.h2_conn.increment_flow_control_window(size, stream_id)
 
 
-class GatedHttp2Client(Windows, BoundedFrames, Patient):
+class GatedHttp2Client(Windows, BoundedFrames, Measured, Patient):
     """Towards an origin, whose responses can be held."""
 
 
-class GatedHttp2Server(Windows, BoundedFrames, Http2Server):
+class GatedHttp2Server(Windows, BoundedFrames, Measured, Http2Server):
     """Towards a client, whose uploads can be held."""
 
 

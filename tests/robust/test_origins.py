@@ -5,10 +5,12 @@ import gzip
 from hashlib import sha256
 
 import pytest
-from h2.events import ResponseReceived
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived, ResponseReceived
 from mitmproxy import ctx, http
 
-from shaper.lab.payload import Stream, whole
+from shaper.lab.payload import Stream, digest, whole
 from shaper.measure.run import Outcome
 from shaper.proxy.bounds import EARLY
 from tests.e2e.conftest import until
@@ -40,6 +42,41 @@ async def test_a_body_longer_than_announced_ends_where_it_was_announced(lab):
         second = await session.request("/")
     assert (first.outcome, first.size) == (Outcome.COMPLETE, 3000)
     assert (second.size, second.sha256) == (4, sha256(b"good").hexdigest())
+
+
+@pytest.mark.parametrize(("announced", "sent"), [(5000, 3000), (3000, 5000), (0, 10)])
+async def test_a_stream_of_another_length_than_announced_ends_alone(lab, announced, sent):
+    """Another one goes on beside it, on the same connection to the same origin."""
+
+    async def lie(reader, writer):
+        machine = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        machine.initiate_connection()
+        good = None
+        while True:
+            writer.write(machine.data_to_send())
+            for event in machine.receive_data(await reader.read(65_536)):
+                if not isinstance(event, RequestReceived):
+                    continue
+                stream, is_good = event.stream_id, dict(event.headers)[":path"] == "/good"
+                good = stream if is_good else good
+                length = ("content-length", str(20_000 if is_good else announced))
+                machine.send_headers(stream, [(":status", "200"), length])
+                if not is_good:
+                    machine.send_data(stream, bytes(sent), end_stream=True)
+                    writer.write(machine.data_to_send())
+                    await asyncio.sleep(0.2)
+                    machine.send_data(good, whole(Stream(20_000)), end_stream=True)
+
+    lab.rough.script = lie
+    async with await lab.connect("h2", "rough.media.test") as session:
+        good = asyncio.create_task(session.request("/good", timeout=10))
+        await asyncio.sleep(0.1)
+        bad = await session.request("/bad", timeout=10)
+        assert bad.outcome is Outcome.ERROR
+        assert bad.size <= min(announced, sent)
+        got = await good
+        assert (got.outcome, got.sha256) == (Outcome.COMPLETE, digest(Stream(20_000)))
+    assert len(lab.rough.connections) == 1
 
 
 async def test_a_truncated_gzip_passes_as_it_is(lab):
