@@ -189,13 +189,14 @@ async def lab(whole_lab):
     """The lab, with nobody in it before and after."""
     lab = whole_lab
     assert await lab.settled()
-    tasks, descriptors = len(asyncio.all_tasks()), _descriptors()
+    tasks, descriptors = asyncio.all_tasks(), _descriptors()
     yield lab
     while lab.writers:
         lab.writers.pop().transport.abort()
     await lab.rough.stop()
     assert await lab.settled()
-    assert await until(lambda: len(asyncio.all_tasks()) <= tasks)
+    own = asyncio.current_task()
+    assert await until(lambda: not asyncio.all_tasks() - tasks - {own}), asyncio.all_tasks() - tasks - {own}
     assert await until(lambda: _descriptors() <= descriptors)
 
 
