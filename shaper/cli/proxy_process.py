@@ -89,4 +89,6 @@ class ProxyProcess:
     async def __aexit__(self, *_: object) -> None:
         if self._process and self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
-            await self._process.communicate()
+            assert self._process.stdout
+            await self._process.stdout.read()  # its input stays open until it has ended: to close it is to ask again
+            await self._process.wait()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mitmproxy.connection import Client, Connection
-from mitmproxy.proxy import events, server_hooks
+from mitmproxy.proxy import events, layer, server_hooks
 from mitmproxy.proxy.server import ConnectionHandler
 
 from shaper.proxy.bounds import linger
@@ -88,7 +88,7 @@ class Crowd:
             if not self._clients[address]:
                 del self._clients[address]
         if handler := self._handlers.get(client.id):
-            handler.server_event = _nobody_listens  # type: ignore[method-assign, assignment]
+            handler.layer = _Deaf(handler.layer.context)
 
     def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
         """Make no more connections than there is room for."""
@@ -149,8 +149,14 @@ def _close_surely(handler: ConnectionHandler) -> None:
     handler.handle_connection = handle_connection  # type: ignore[method-assign]
 
 
-async def _nobody_listens(_: events.Event) -> None:
-    """Have layers whose client is gone do nothing more: they would open connections to origins, which nobody closes."""
+class _Deaf(layer.Layer):
+    """Instead of layers whose client is gone: they would open connections to origins, which nobody would close.
+
+    Events that already wait for their turn come here too.
+    """
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:  # noqa: ARG002
+        yield from ()
 
 
 def _keep_alive(handler: ConnectionHandler, connection: Connection) -> None:

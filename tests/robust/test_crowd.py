@@ -6,6 +6,7 @@ import resource
 from time import monotonic
 
 import pytest
+from mitmproxy.proxy.events import DataReceived
 
 from shaper.measure.run import Outcome
 from shaper.proxy.crowd import Room
@@ -53,6 +54,22 @@ async def test_connections_beyond_the_bound_are_closed_at_once_and_the_others_li
     closed_ones = [reader.at_eof() for reader, _ in ends]
     assert await until(lambda: sum(reader.at_eof() for reader, _ in ends) == 21), closed_ones
     assert len(lab.proxy.admitting.visitors) == 10
+
+
+async def test_what_waits_for_its_turn_when_its_client_leaves_reaches_no_layer(lab, monkeypatch):
+    """It would have the layers open connections to origins, which nobody would close."""
+    await lab.dial()
+    assert await until(lambda: len(lab.proxy.admitting.visitors) == 2)  # the bystander is the other
+    visitor = [*lab.proxy.admitting.visitors.values()][-1]
+    client, handler, heard = visitor.client, visitor.handler, []
+    monkeypatch.setattr(handler.layer, "handle_event", lambda event: iter(heard.append(event) or ()))
+    async with handler._server_event_lock:
+        waiting = asyncio.create_task(handler.server_event(DataReceived(client, b"GET / HTTP/1.1\r\n\r\n")))
+        await asyncio.sleep(0)
+        lab.proxy.admitting.crowd.client_disconnected(client)
+    await waiting
+    assert heard == []
+    visitor.hang_up("the test is over")
 
 
 async def test_room_is_there_again_once_others_have_left(lab, room):
