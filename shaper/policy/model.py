@@ -229,8 +229,8 @@ class Rule(Model):
                 continue
             if len(self.caps) > 1:
                 raise RefusedError("police allows no other cap beside it", "keep one cap", ("caps", index, "manner"))
-            if self.direction is Direction.UP:
-                raise RefusedError("police drops what is sent to the client", "write direction: down", ("direction",))
+            if self.after:
+                raise RefusedError("police counts from the first packet on", "remove after", ("after",))
         if self.after and not self.caps:
             raise RefusedError("there is no cap for after to put off", "add caps, or remove after", ("after",))
         return self

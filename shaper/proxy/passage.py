@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from mitmproxy.proxy import events, layer
 
+from shaper.policy.model import Direction
 from shaper.policy.verdict import Facts, Reason, Verdict
 from shaper.proxy.bell import Bell
 from shaper.proxy.channel import Channel
@@ -110,8 +111,10 @@ class Passage:
             settle(lambda _: None)
 
     def finish(self, outcome: Outcome) -> None:
-        """End it all, once. A policed transfer ends when the client has acknowledged it."""
-        settle, self.settle = self.settle, None
+        """End it all, once. A policed response ends when the client has acknowledged it; an upload is here."""
+        settle = None
+        if self.live.direction == Direction.DOWN:
+            settle, self.settle = self.settle, None
         for shadow in self.shadows:
             self.live.estimate[shadow.name] = shadow.cost(monotonic())
         self.close()

@@ -335,8 +335,8 @@ class ShapedStream(HttpStream):
             return
         if up:
             lane.spare_others()
-        else:
-            passage.settle = shaping.policed(verdict, lane.writer)
+        if client := Lane.to(self.context.client, [], handler):
+            passage.settle = shaping.policed(verdict, client.writer)
         gate = self._gate(source)
         if gate is None and verdict.shaped and source.state & ConnectionState.CAN_READ:
             shaping.metrics.fallback(Fallback.GATE)

@@ -44,9 +44,9 @@ def refusal(make):
             "police allows no other cap beside it; keep one cap",
         ),
         (
-            IMAGES | {"caps": [CAP | {"manner": "police"}], "direction": "up"},
-            ("direction",),
-            "police drops what is sent to the client; write direction: down",
+            IMAGES | {"caps": [CAP | {"manner": "police"}], "after": "16 KiB"},
+            ("after",),
+            "police counts from the first packet on; remove after",
         ),
         (
             IMAGES | {"block": "refuse", "direction": "up"},

@@ -21,14 +21,22 @@ SIZE = 64_000  # bytes; the bucket lets one second's 16 kB by, so 3 s at 128 kbi
 POLICY = """
 version: 1
 study: police
-targets: {down: {hosts: [down.test]}, both: {hosts: [both.test]}, photo: {hosts: [photo.test]}}
+targets:
+  down: {hosts: [down.test]}
+  up: {hosts: [up.test]}
+  both: {hosts: [both.test]}
+  photo: {hosts: [photo.test]}
+  album: {hosts: [album.test]}
 rules:
   - {name: down, target: down, level: connection, direction: down, caps: [CAP]}
+  - {name: up, target: up, level: connection, direction: up, caps: [CAP]}
   - {name: both, target: both, level: connection, direction: both, caps: [CAP]}
   - {name: photo, target: photo, media: [image], caps: [CAP]}
+  - {name: album, target: album, media: [image], direction: up, caps: [CAP]}
 """.replace("CAP", "{scope: connection, rate: 128 kbit/s, burst: 1 B, manner: police}")
+WANTED = "%{stderr}%{size_download} %{time_total} %{num_connects}\\n"  # of curl
 LOST = f"fwd to {2**31 - 1}"  # how the rule ends
-HOSTS = ("down.test", "both.test", "photo.test", "free.test")
+HOSTS = ("down.test", "up.test", "both.test", "photo.test", "album.test", "free.test")
 
 
 def start(who, script, *arguments):
@@ -55,10 +63,9 @@ class Lab:
 
     def curl(self, *arguments):
         """Return, for each URL, how many bytes came, in how many seconds, and on how many new connections."""
-        proxy = f"http://bench:bench@{testbed.PROXY_ADDRESS}:{self.port}"
-        wanted = "%{size_download} %{time_total} %{num_connects}\\n"
-        command = [*testbed.inside(testbed.CLIENT, NAME), "curl", "-sS", "-x", proxy, "-w", f"%{{stderr}}{wanted}"]
-        said = subprocess.run([*command, *arguments], capture_output=True, timeout=60, check=True).stderr.decode()
+        proxied = os.environ | {"http_proxy": f"http://bench:bench@{testbed.PROXY_ADDRESS}:{self.port}"}
+        command = [*testbed.inside(testbed.CLIENT, NAME), "curl", "-sS", "-w", WANTED, *arguments]
+        said = subprocess.run(command, capture_output=True, timeout=60, check=True, env=proxied).stderr.decode()
         return [tuple(map(float, line.split())) for line in said.splitlines()]
 
     def fetch(self, host):
@@ -107,7 +114,7 @@ def test_packets_to_the_client_are_lost_and_sent_again(lab):
     free = lab.fetch("free.test")
     assert lab.retransmitted() == 0
     assert lab.fetch("down.test") > max(2.0, 2 * free)
-    assert lab.dropped(f"fwd to {2**31 - 1}") > 5
+    assert lab.dropped(LOST) > 5
     assert (
         lab.retransmitted() > 5
     )  # a sender that is told of the drop, as by `drop` in an output chain, sends none again
@@ -119,11 +126,30 @@ def test_each_connection_has_a_bucket_of_its_own(lab):
     assert max(together) < 10  # from one bucket the three would take 11 s
 
 
-def test_packets_from_the_client_are_dropped_when_the_rule_says_both(lab, tmp_path):
+@pytest.mark.parametrize("host", ["up.test", "both.test", "album.test"])
+@pytest.mark.parametrize("how", [["-p"], []], ids=["in a tunnel", "in plain HTTP"])
+def test_packets_of_an_upload_are_dropped_when_the_rule_says_so(lab, tmp_path, host, how):
     (tmp_path / "upload").write_bytes(bytes(SIZE))
-    ((_, taken, _),) = lab.curl("-p", "-T", tmp_path / "upload", "http://both.test/upload")
+    before = lab.dropped(" drop")
+    upload = ["-T", tmp_path / "upload", "-H", "content-type: image/png", "-H", "expect:"]
+    ((_, taken, _),) = lab.curl(*how, *upload, f"http://{host}/upload")
     assert taken > 2.0
-    assert lab.dropped(" drop") > 5
+    assert lab.dropped(" drop") > before + 5
+
+
+def test_a_rule_for_uploads_drops_nothing_of_a_download(lab):
+    before = lab.dropped(LOST)
+    lab.fetch("up.test")
+    assert lab.dropped(LOST) == before
+
+
+def test_a_connection_is_policed_only_while_it_carries_a_matched_upload(lab, tmp_path):
+    (tmp_path / "upload").write_bytes(bytes(SIZE))
+    upload = ["-T", tmp_path / "upload", "-H", "expect:", "-H"]
+    photo, form = ([*upload, f"content-type: {kind}", "http://album.test/upload"] for kind in ("image/png", "text/csv"))
+    first, second = lab.curl(*photo, "--next", "-sS", "-w", WANTED, *form)
+    assert second[2] == 0  # on one connection
+    assert second[1] < first[1]  # policed, it would take longer: the bucket is empty
 
 
 def test_a_connection_is_policed_only_while_it_carries_a_matched_response(lab):
