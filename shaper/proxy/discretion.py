@@ -2,13 +2,17 @@
 
 Their messages name clients, hosts and addresses ("client connect", "the client does not trust the proxy's certificate
 for ..."), and at DEBUG whole headers. Whose traffic it was is nobody's business, so only errors pass, without a word of
-theirs.
+theirs. And what breaks for every request alike is told once a minute.
 """
 
 import logging
 import traceback
 
+from shaper.record.sparing import SPARING
+
 TALKATIVE = ("mitmproxy", "asyncio", "hpack", "h2", "h11", "wsproto")
+
+REPEATING = ("channel", "discretion", "shaping", "ticker")
 
 log = logging.getLogger(__name__)
 
@@ -34,3 +38,5 @@ def install() -> None:
         logger.setLevel(logging.ERROR)
         logger.propagate = False
         logger.handlers = [DISCREET]
+    for name in REPEATING:
+        logging.getLogger(f"shaper.proxy.{name}").addFilter(SPARING)

@@ -2,11 +2,13 @@
 
 Label values come from enums and from names in the policy, never from traffic: whatever else arrives is counted under
 `unlisted`, so the number of series is bounded by the policy and not by what clients do.
-Every method is safe to call from the event loop: none blocks, none does I/O. The registry is read from another thread.
+Every method is safe to call from the event loop: none waits. The registry is read from another thread. What an operator
+should know of at once, a bound that was reached or a fallback, is logged where it is counted, a line a minute at most.
 
 Past 150 lines because each family's name, help and labels stand here once, in the order in which a lab reads them.
 """
 
+import logging
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -27,7 +29,11 @@ from shaper.record.bound import Bound
 from shaper.record.fallback import Fallback
 from shaper.record.families import Families
 from shaper.record.journal import Loss
+from shaper.record.sparing import SPARING
 from shaper.record.transfer import Outcome, TransferRecord, Wait
+
+log = logging.getLogger(__name__)
+log.addFilter(SPARING)
 
 ENUMERATED = frozenset(
     str(member)
@@ -246,12 +252,15 @@ class Metrics(Families):
 
     def fallback(self, reason: Fallback) -> None:
         self._fallbacks(self.vetted(reason)).inc()
+        log.warning("fell back to passing traffic unshaped (docs/metrics.md): %s", self.vetted(reason))
 
     def destination_refused(self, reason: Refusal) -> None:
         self._refused(self.vetted(reason)).inc()
 
     def bounded(self, bound: Bound) -> None:
         self._bounds(self.vetted(bound)).inc()
+        if bound is not Bound.IDLE:  # which closes connections as any server does
+            log.warning("a bound was reached (docs/robustness.md): %s", self.vetted(bound))
 
     def request_refused(self, surface: str, status: int) -> None:
         """Note that the volunteers' site or the control API refused a request, or the proxy somebody's credentials."""

@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
 import pytest_asyncio
 
 from shaper.lab.authority import server_context
@@ -22,7 +21,9 @@ from shaper.measure.probe import connect, fetch
 from shaper.measure.run import Outcome
 from shaper.policy.load import loads
 from shaper.proxy.server import ConnectTo, Proxy, Settings
+from shaper.record.bound import Bound
 from shaper.record.metrics import Metrics
+from shaper.record.sparing import SPARING
 from tests.e2e.conftest import Records, until
 
 POLICY = """
@@ -119,8 +120,18 @@ class Lab:
     @property
     def latest(self):
         """Who asked for something last, but for the bystander."""
-        others = [v for v in self.proxy.admitting.visitors.values() if v.client.sni != BYSTANDER]
-        return max(others, key=lambda visitor: visitor.quiet_since)
+        return max(self.others, key=lambda visitor: visitor.quiet_since)
+
+    @property
+    def others(self):
+        """All who are there but the bystander."""
+        return [v for v in self.proxy.admitting.visitors.values() if v.client.sni != BYSTANDER]
+
+    async def age(self, seconds: float, count: int = 1) -> None:
+        """Have so many others be there, and quiet for longer than they are."""
+        assert await until(lambda: len(self.others) == count)
+        for visitor in self.others:
+            visitor.quiet_since -= seconds
 
     def hang_up(self) -> None:
         """Have the proxy end the latest connection, as it does with those that have been quiet for too long."""
@@ -185,11 +196,13 @@ async def whole_lab(tmp_path_factory):
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def lab(whole_lab):
-    """The lab, with nobody in it before and after."""
+async def lab(whole_lab, caplog):
+    """The lab, with nobody in it before and after. What was counted has one line in the log, and nothing has two."""
     lab = whole_lab
     assert await lab.settled()
     tasks, descriptors = asyncio.all_tasks(), _descriptors()
+    bounded = {bound: lab.bounded(bound) for bound in Bound}
+    SPARING.forget()
     yield lab
     while lab.writers:
         lab.writers.pop().transport.abort()
@@ -198,6 +211,12 @@ async def lab(whole_lab):
     own = asyncio.current_task()
     assert await until(lambda: not asyncio.all_tasks() - tasks - {own}), asyncio.all_tasks() - tasks - {own}
     assert await until(lambda: _descriptors() <= descriptors)
+    lines = [each.getMessage() for each in caplog.get_records("call") if each.name.startswith("shaper")]
+    reached = [each for each in Bound if lab.bounded(each) > bounded[each] and each is not Bound.IDLE]
+    expected = sorted(f"a bound was reached (docs/robustness.md): {each}" for each in reached)
+    assert sorted(line for line in lines if "a bound was reached" in line) == expected
+    assert len(lines) == len(set(lines)), lines
+    assert len(lines) <= 2, lines
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -223,9 +242,3 @@ async def bystander(lab):
 
 def _descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-@pytest.fixture
-def looking(monkeypatch):
-    """Have the proxy look at its connections often."""
-    monkeypatch.setattr("shaper.proxy.crowd.LOOK_EVERY", 0.05)

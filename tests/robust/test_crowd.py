@@ -9,7 +9,7 @@ import pytest
 from mitmproxy.proxy.events import DataReceived
 
 from shaper.measure.run import Outcome
-from shaper.proxy.crowd import Room
+from shaper.proxy.crowd import IDLE, SILENT, Room
 from tests.e2e.conftest import until
 from tests.robust.conftest import closed
 from tests.robust.test_floods import GET, Attacker
@@ -30,16 +30,9 @@ def room(lab):
 
 
 @pytest.fixture
-def impatient(monkeypatch):
-    """Have the proxy look often, and wait for neither the silent nor the idle."""
+def looking(lab, monkeypatch):
+    """Have the proxy look at its connections often, from now on."""
     monkeypatch.setattr("shaper.proxy.crowd.LOOK_EVERY", 0.05)
-    monkeypatch.setattr("shaper.proxy.crowd.SILENT", 0.3)
-    monkeypatch.setattr("shaper.proxy.crowd.IDLE", 0.6)
-
-
-@pytest.fixture
-async def looking(lab, impatient):
-    """Have the look that is due in seconds done now."""
     crowd = lab.proxy.admitting.crowd
     crowd._alarm.cancel()
     crowd._look(monotonic())
@@ -106,6 +99,7 @@ async def test_who_asks_nothing_is_closed_however_busily_it_says_so(lab, looking
             writer.write(b"x" if said else b"")
             await asyncio.sleep(0.02)
 
+    await lab.age(SILENT - 0.5)
     task = asyncio.create_task(trickle())
     await closed(reader)
     task.cancel()
@@ -116,6 +110,7 @@ async def test_who_opens_a_tunnel_and_says_nothing_in_it_is_closed(lab, looking)
     before = lab.bounded("silent")
     reader, writer = await lab.tunnel("both.media.test")
     writer.write(b"\x16")
+    await lab.age(SILENT - 0.5)
     assert await closed(reader) == b""
     assert lab.bounded("silent") == before + 1
 
@@ -124,9 +119,13 @@ async def test_who_opens_a_tunnel_and_says_nothing_in_it_is_closed(lab, looking)
 async def test_an_idle_connection_is_closed_and_a_slow_transfer_is_not(lab, looking, protocol):
     before = lab.bounded("idle")
     async with await lab.connect(protocol) as session:
-        got = await session.request("/bytes?size=90000&type=image/png")  # 1.8 s at 400 kbit/s, in the rule's time
-        assert (got.outcome, got.size) == (Outcome.COMPLETE, 90_000)
+        slow = asyncio.create_task(session.request("/bytes?size=60000&type=image/png"))
+        assert await until(lambda: any(live.size > 2048 for live in lab.proxy.shaping.live))
+        await lab.age(IDLE)
+        got = await slow
+        assert (got.outcome, got.size) == (Outcome.COMPLETE, 60_000)
         assert lab.bounded("idle") == before
+        await lab.age(IDLE)
         assert await until(lambda: lab.bounded("idle") == before + 1)
         got = await session.request("/bytes?size=9&type=text/css")
         assert got.outcome is Outcome.ERROR
@@ -139,6 +138,8 @@ async def test_a_quiet_tunnel_and_a_stalled_origin_are_left_alone(lab, looking):
     writer.write(b"EHLO\r\n\r\n")
     assert await reader.readexactly(11)
     stalled = asyncio.create_task(lab.fetch("/bytes?size=9&delay=1.5&type=text/css", host="both.media.test"))
+    assert await until(lambda: any(each.has_asked for each in lab.others))
+    await lab.age(IDLE, 2)
     assert (await stalled).size == 9
     assert not reader.at_eof()
     assert lab.bounded("idle") + lab.bounded("silent") == before
