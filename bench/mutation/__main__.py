@@ -1,5 +1,7 @@
 """`python -m bench.mutation pacing` (or policy): mutate that floor, run its tests on every mutant, list who survives.
 
+`python -m bench.mutation policy judge host` mutates these of its modules only.
+
 mutmut (`pip install mutmut`; it is no dependency) makes the mutants and runs the tests that reach them. What survives
 is then written into the source and all tests of the floor are run again, for mutmut's way of switching a mutant on
 comes too late for tables that are made at import. `explained.tsv` says why a survivor does no harm; any other fails
@@ -47,13 +49,16 @@ class Mutant:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.mutation", description=__doc__.partition("\n")[0])
     parser.add_argument("floor", choices=["pacing", "policy"])
-    floor = parser.parse_args().floor
+    parser.add_argument("modules", nargs="*", help="of that floor, such as judge; all if none is named")
+    asked = parser.parse_args()
+    floor, some = asked.floor, [f"shaper.{asked.floor}.{module}.*" for module in asked.modules]
     if not importlib.util.find_spec("mutmut"):
         print("mutmut is not installed: .venv/bin/pip install mutmut")
         return 2
     home = copy(floor)
-    mutmut(home, "run", "--max-children", str(os.cpu_count()), quiet=False)
-    states = re.findall(r"^ +(\S+): (.+)$", mutmut(home, "results", "--all", "true"), re.MULTILINE)
+    mutmut(home, "run", "--max-children", str(os.cpu_count()), *some, quiet=False)
+    told = re.findall(r"^ +(\S+): (.+)$", mutmut(home, "results", "--all", "true"), re.MULTILINE)
+    states = [(name, state) for name, state in told if state != "not checked"]
     unsure = [shown(home, name) for name, state in states if state != "killed"]
     print(f"{len(states)} mutants, {len(unsure)} to be looked at again")
     survivors = [mutant for mutant in unsure if survives(home, floor, mutant)]
