@@ -5,7 +5,7 @@ import pytest
 
 from shaper.proxy import ticker as module
 from shaper.proxy.clock import monotonic
-from shaper.proxy.ticker import BUDGET, TURN, Ticker
+from shaper.proxy.ticker import BUDGET, EASY, TURN, Ticker
 
 
 @pytest.fixture(params=["timerfd", "asyncio"])
@@ -85,13 +85,16 @@ async def test_lag_is_told(ticker):
     assert lags[0] >= 0.5
 
 
-async def test_pieces_grow_when_more_wakes_are_asked_for_than_there_is_budget(ticker):
+async def test_pieces_grow_with_the_wakes_that_are_asked_for_and_the_budget_is_never_reached(ticker):
+    ticker.demand(EASY)
     assert ticker.stretch == 1
-    ticker.demand(BUDGET / 2)
-    assert ticker.stretch == 1
-    ticker.demand(BUDGET)
-    assert ticker.stretch == 1.5
-    ticker.demand(-BUDGET)
+    wakes = [EASY]
+    for _ in range(50):
+        ticker.demand(EASY)
+        wakes.append((len(wakes) + 1) * EASY / ticker.stretch)
+    assert wakes == sorted(wakes)
+    assert wakes[-1] < BUDGET
+    ticker.demand(-50 * EASY)
     assert ticker.stretch == 1
 
 
