@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from shaper.cli.main import main
 from shaper.pacing.limit import Manner
 from shaper.policy.admission import Admission, Standing, admit
+from shaper.policy.assignment import Assignment
 from shaper.policy.judge import Judge
 from shaper.policy.lint import Kind, lint
 from shaper.policy.load import load
@@ -83,6 +84,24 @@ def test_a_table_tries_every_rule_target_and_phase_and_a_host_beside_them(name):
     for phase in policy.phases:
         assert any(row[2] != "-" and phase.holds(parse_moment(row[2])) for row in rows), phase.name
     assert "untargeted" in {row[7] for row in rows}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_table_tries_named_clients_of_every_arm_and_line_and_beyond_every_condition(name):
+    policy, rows = POLICIES[name], table(VERDICTS / f"{name}.tsv")
+    clients = {row[4] for row in rows} - {"-"}
+    assert clients
+    draw = Assignment(KEY, policy.study, policy.arms).draw
+    assert {draw(Person(pseudonym=client))[0] for client in clients} >= policy.arms.keys()
+    assert {row[3] for row in rows} >= {access for rule in policy.rules for access in rule.access}
+    conditions = {
+        "arm": any(rule.arms for rule in policy.rules),
+        "access": any(rule.access for rule in policy.rules),
+        "phase": any(rule.phases for rule in policy.rules),
+        "rollout": any(rule.rollout < 1 for rule in policy.rules),
+        "never": bool(policy.never),
+    }
+    assert {reason for reason, is_asked in conditions.items() if is_asked} <= {row[7] for row in rows}
 
 
 @pytest.mark.parametrize("name", POLICIES)
