@@ -1,11 +1,13 @@
-"""Origins and clients that others wrote: nginx and hypercorn, curl and Chromium."""
+"""Origins that others wrote: nginx, Apache and hypercorn."""
 
 import asyncio
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,7 +21,8 @@ from tests.e2e.conftest import running, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-HOSTS = {"nginx": "nginx.media.test", "hypercorn": "hypercorn.media.test"}
+HOSTS = {name: f"{name}.media.test" for name in ("nginx", "apache", "hypercorn")}
+INSTALL = {"nginx": "apt-get install nginx-light", "apache": "apt-get install apache2-bin"}
 
 NGINX = """
 daemon off; pid HOME/pid; error_log HOME/error.log; USER
@@ -37,6 +40,36 @@ http {
   }
 }
 """
+
+APACHE = """
+ServerName apache.media.test
+Listen 127.0.0.1:PORT
+PidFile HOME/apache.pid
+DefaultRuntimeDir HOME
+ErrorLog HOME/apache.log
+LoadModule mpm_event_module MODULES/mod_mpm_event.so
+LoadModule authz_core_module MODULES/mod_authz_core.so
+LoadModule deflate_module MODULES/mod_deflate.so
+LoadModule filter_module MODULES/mod_filter.so
+LoadModule mime_module MODULES/mod_mime.so
+LoadModule ssl_module MODULES/mod_ssl.so
+LoadModule http2_module MODULES/mod_http2.so
+USER
+StartServers 1
+TypesConfig /dev/null
+AddType text/html .html
+AddType image/png .png
+AddType image/svg+xml .svg
+AddType video/mp4 .mp4
+AddOutputFilterByType DEFLATE image/svg+xml
+DocumentRoot ASSETS
+Protocols h2 http/1.1
+SSLEngine on
+SSLCertificateFile HOME/leaf.pem
+SSLCertificateKeyFile HOME/leaf.pem
+"""
+MODULES = Path("/usr/lib/apache2/modules")
+SERVED = ("index.html", "photos/contours.png", "photos/leaves.svg", "video/train.mp4")
 
 ASGI = """
 async def app(scope, receive, send):
@@ -79,6 +112,35 @@ def nginx_port(home):
 
 
 @pytest.fixture(scope="module")
+def apache_port(home):
+    """The port of a real Apache; None when there is none. Started by root, it serves as nobody, who may read little."""
+    if not (MODULES / "mod_http2.so").exists():
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as assets, socket.socket() as reserved:
+        Path(assets).chmod(0o755)
+        for name in SERVED:
+            (Path(assets) / name).parent.mkdir(exist_ok=True)
+            shutil.copy(ASSETS / name, Path(assets) / name)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # Apache may listen on it, nobody is given it
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        config = APACHE.replace("HOME", str(home)).replace("MODULES", str(MODULES)).replace("PORT", str(port))
+        config = config.replace("ASSETS", assets).replace("USER", "" if os.geteuid() else "User nobody\nGroup nogroup")
+        (home / "apache.conf").write_text(config)
+        process = subprocess.Popen(["/usr/sbin/apache2", "-f", home / "apache.conf", "-DFOREGROUND"])
+        listens = asyncio.run(until(lambda: _listens(port), 30))
+        yield port if listens else (home / "apache.log").read_text()
+        process.terminate()
+        process.wait(20)
+
+
+def _listens(port) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
 def hypercorn_port(home):
     (home / "application.py").write_text(ASGI)
     command = [sys.executable, "-m", "hypercorn", "--bind", "127.0.0.1:0", "--certfile", home / "leaf.pem"]
@@ -96,22 +158,28 @@ def hypercorn_port(home):
     process.wait(10)
 
 
+@pytest.fixture(scope="module")
+def ports(nginx_port, apache_port, hypercorn_port):
+    return {"nginx": nginx_port, "apache": apache_port, "hypercorn": hypercorn_port}
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def lab(home, nginx_port, hypercorn_port):
-    ports = {"nginx": nginx_port, "hypercorn": hypercorn_port}
+async def lab(home, ports):
+    assert all(isinstance(port, int | None) for port in ports.values()), ports  # else why it did not start
     routes = [ConnectTo(HOSTS[name], 443, "127.0.0.1", port) for name, port in ports.items() if port]
     async with running(home, routes, [home / "ca.pem"], {}) as lab:
         yield lab
 
 
 @pytest.mark.parametrize("client", ["h1", "h2"])
-async def test_what_nginx_serves_arrives_slowed_and_whole(lab, nginx_port, needs, client):
-    nginx_port or needs("nginx", "apt-get install nginx-light")
+@pytest.mark.parametrize("origin", ["nginx", "apache"])
+async def test_what_nginx_and_apache_serve_arrives_slowed_and_whole(lab, ports, needs, origin, client):
+    ports[origin] or needs(origin, INSTALL[origin])
     photo, page, film = (
         (ASSETS / name).read_bytes() for name in ("photos/contours.png", "index.html", "video/train.mp4")
     )
     already = len(lab.records)
-    async with await lab.connect(client, "nginx") as session:
+    async with await lab.connect(client, origin) as session:
         got_photo, got_page = await asyncio.gather(
             session.request("/photos/contours.png"), session.request("/index.html")
         )
@@ -129,9 +197,9 @@ async def test_what_nginx_serves_arrives_slowed_and_whole(lab, nginx_port, needs
     assert {(r.client_protocol, r.origin_protocol) for r in records} == {(client, client)}
 
 
-async def test_an_nginx_that_closes_its_connection_gracefully_cuts_nothing_short(lab, nginx_port, needs):
+async def test_an_nginx_that_closes_its_connection_gracefully_cuts_nothing_short(lab, ports, needs):
     """After `keepalive_requests` it says GOAWAY, and serves the streams under way to their end."""
-    nginx_port or needs("nginx", "apt-get install nginx-light")
+    ports["nginx"] or needs("nginx", INSTALL["nginx"])
     photo = sha256((ASSETS / "photos/dawn.jpg").read_bytes()).hexdigest()
     async with await lab.connect("h2", "nginx") as session:
         slow = [asyncio.create_task(session.request("/photos/dawn.jpg")) for _ in range(3)]
