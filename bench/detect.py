@@ -1,6 +1,6 @@
 """Scores `shaper detect` on runs whose truth is labelled: confusion matrices and ROC.
 
-    python bench/flows.py RUN …; python bench/detect.py RUN… [-o FILE.json]
+    python -m bench.flows RUN …; python -m bench.detect RUN… [-o FILE.json]
 
 A row is a truth and a rate, a column is what it was said to look like. The line is what unshaped flows of a megabyte
 or more got in the same block. ROC is of each look's score against all flows of other manners, long enough to tell.

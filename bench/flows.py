@@ -1,10 +1,12 @@
 """Runs whose truth is known, made on this machine: real TCP between two network namespaces, real drops.
 
-    python bench/flows.py RUN [--seed N] [--quick]
+    python -m bench.flows RUN [--seed N] [--quick]
 
 A path is a pair of TUN devices joined by a carrier that adds delay and has a link rate and a drop-tail queue, so no
 netem is needed, only NET_ADMIN and nft. The server paces with shaper's own buckets (smooth, window), or sends at once
-and lets nftables drop (police), or nothing limits it but the path (none). The result is a run directory like any other.
+and a policer in the path drops (police), or nothing limits it but the path (none). The policer is nftables where
+packets enter the client's namespace: there they have left the server for good, whose TCP learns of the loss as of any
+other. A drop on the server's own way out is told to its TCP, and is none. The result is a run directory.
 """
 
 import argparse
@@ -99,7 +101,7 @@ def carry(server, client, line):
 
 
 def police(jobs):
-    """Let the kernel drop what goes over the rate, for each connection from a policed port."""
+    """Have this namespace drop what arrives over the rate, for each connection from a policed port."""
     rates = {job.port: job.truth for job in jobs if job.truth.manner == "police"}
     sets = [f"set s{port} {{\ntype ipv4_addr . inet_service\nsize 65535\nflags dynamic\n}}" for port in rates]
     rules = [
@@ -107,7 +109,7 @@ def police(jobs):
         f"burst {truth.burst} bytes }} drop"
         for port, truth in rates.items()
     ]
-    chain = ["chain out {\ntype filter hook output priority 0", *rules, "}"]
+    chain = ["chain arriving {\ntype filter hook prerouting priority raw", *rules, "}"]
     call("nft", "-f", "-", feed="\n".join(["table inet lab {", *sets, *chain, "}"]) + "\n")
 
 
@@ -205,10 +207,10 @@ def run_line(line, jobs, block, out):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     def server():
-        police(jobs)
         asyncio.run(serve(jobs, line))
 
     def client():
+        police(jobs)
         time.sleep(1)  # until the server listens
         asyncio.run(fetch_all(jobs, block, out))
 

@@ -1,7 +1,8 @@
 """Flows: transfers with their read events, as many of each kind as fit in memory.
 
-When there are more than `MOST` of one media class, probe and arm, as many are drawn by a hash of their ids: the same
-ones every time, and none of them for what they show.
+What an upload's client reads is its answer, which tells nothing of how fast it was sent: uploads are none. When there
+are more than `MOST` of one media class, probe and arm, as many are drawn by a hash of their ids: the same ones every
+time, and none of them for what they show.
 """
 
 from collections.abc import Sequence
@@ -42,7 +43,7 @@ def flows(db: duckdb.DuckDBPyConnection, arms: Sequence[str], most: int = MOST) 
         SELECT media, probe, arm, concat_ws('/', run, block, object), duration, outcome = 'complete', received,
                list_transform(reads, lambda read: [read[2], read[3]]),
                truth.manner, truth.rate
-        FROM samples WHERE len(reads) > 0
+        FROM samples WHERE len(reads) > 0 AND media != 'upload'
         QUALIFY row_number() OVER (PARTITION BY media, probe, arm ORDER BY hash(run, id)) <= ?
         ORDER BY run, block, object
         """,

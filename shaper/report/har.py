@@ -68,9 +68,8 @@ def _page(sample: Sample) -> dict[str, Any]:
         "startedDateTime": sample.started,
         "title": f"{sample.object}, {sample.arm}",
         "pageTimings": {
-            "onContentLoad": UNKNOWN,
-            "onLoad": UNKNOWN if sample.browser.load is None else _ms(sample.browser.load),
-            "_interactive": _ms(sample.browser.interactive),
+            "onContentLoad": _known(sample.browser.interactive),
+            "onLoad": _known(sample.browser.load),
             "_largestContentfulPaint": _ms(sample.browser.lcp),
         },
     }
@@ -133,6 +132,10 @@ def _field(entry: dict[str, Any]) -> str:
     duration = f";dur={entry['duration']}" if entry["duration"] is not None else ""
     description = f';desc="{entry["description"]}"' if entry["description"] else ""
     return f"{entry['name']}{duration}{description}"
+
+
+def _known(seconds: float | None) -> float:
+    return UNKNOWN if seconds is None else round(seconds * 1000, 3)
 
 
 def _ms(seconds: float | None) -> float | None:

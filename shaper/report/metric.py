@@ -58,7 +58,7 @@ METRICS = (
         unit="points",
     ),
     Metric("rebuffering", "rebuffering", "browser.rebuffer", pages=True, factor=False, unit="s"),
-    Metric("switches", "bitrate switches", "browser.switches", pages=True, factor=False),
+    Metric("switches", "number of bitrate switches", "browser.switches", pages=True, factor=False),
     Metric("time", "time to complete", "CASE WHEN outcome = 'complete' THEN duration END", pages=False),
     Metric("ttfb", "time to first byte", "ttfb", pages=False),
 )

@@ -71,7 +71,7 @@ def unpacked(kind: Kind, file: Path) -> Iterator[Sample | TransferRecord]:
 
 
 def _without_pages(found: Iterator[Series]) -> Iterator[Series]:
-    """Leave out page loads, which are many transfers at once: they have neither reads nor a rate."""
+    """Leave out page loads, which are many transfers at once, and uploads: they have neither reads nor a rate."""
     return (one for one in found if one.reads or one.rate is not None or one.manner is not None)
 
 
@@ -100,7 +100,8 @@ def _of_record(record: object) -> Series:
     match record:
         case Sample():
             group = f"{record.arm}, {record.media} by {record.probe}"
-            return Series(record.id, group, record.line, manner=record.truth.manner if record.truth else None)
+            reads = () if record.media == "upload" else record.line  # an upload's are those of its answer
+            return Series(record.id, group, reads, manner=record.truth.manner if record.truth else None)
         case TransferRecord():
             body = record.duration - (record.client_ttfb or 0.0)
             rate = 8 * record.size / body if body > 0 and record.size else None

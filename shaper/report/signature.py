@@ -64,8 +64,8 @@ class Figures:
 
     @property
     def policed(self) -> float:
-        """Off the line and off the beat; a head start makes it twice as sure."""
-        return (1 - self.windowed) * (1 - self._straight) * (1 + self._ahead) / 2
+        """Off the line and off the beat, after a head start: a policer lets its bucket through first."""
+        return (1 - self.windowed) * (1 - self._straight) * self._ahead
 
     @property
     def smooth(self) -> float:

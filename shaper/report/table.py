@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from shaper.report.claim import amount, interval, p_value
 from shaper.report.completion import MARKS
-from shaper.report.drawing import bitrate, seconds
+from shaper.report.drawing import TIMES, bitrate, seconds
 from shaper.report.study import Study
 
 type Cell = str | int | float | None
@@ -71,7 +71,7 @@ def _differences(study: Study) -> Table:
             effect, str(found.pairs), str(found.censored),
             "" if one.power is None else f"{one.power:.2f}",
             "" if one.power is None else str(one.pairs_needed or "> 1000"),
-            "" if smallest is None else f"{100 * (smallest - 1):.2g} %",
+            "" if smallest is None else f"{TIMES}{smallest:.3g}",
         ))  # fmt: skip
     return Table(
         "differences",

@@ -29,6 +29,7 @@ from shaper.report.rate import WINDOW, Reads, window_rates
 
 WINDOWS = 12  # at least, where flows last longer than a few seconds
 DRAWN = 6  # single flows of each arm
+ACROSS = 3  # panels beside one another
 SHOWN = 0.25  # of the flows must live through a window for it to be shown
 
 
@@ -86,24 +87,38 @@ def _together(flows: list[Flow], width: float) -> Throughput:
 
 
 def draw(found: Sequence[Throughput], arms: Sequence[str]) -> Figure:
-    """Draw one panel beside the other: bytes above, rates below."""
+    """Draw the panels, a few in each row: bytes above, rates below."""
     panels = in_order(one.panel for one in found)
-    figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
-    above, below = figure.subplots(2, len(panels), squeeze=False, sharex="col")
-    for shown, top, bottom in zip(panels, above, below, strict=True):
-        top.set_title(str(shown))
-        own = [one for one in found if one.panel == shown]
-        for one in own:
-            _draw_bytes(top, one, arms)
-            _draw_rates(bottom, one, arms)
-        for asked in sorted({one.asked for one in own if one.asked}):
-            _draw_asked(top, bottom, asked)
-        bottom.set(yscale="log", xlabel="seconds since the request")
-        bottom.yaxis.set_major_formatter(FuncFormatter(lambda value, _: bitrate(value)))
-    above[0].set_ylabel("received, kB")
-    below[0].set_ylabel("throughput")
-    legend_below(figure, [*above, *below])
+    columns = max(1, min(ACROSS, len(panels)))
+    rows = max(1, -(-len(panels) // columns))
+    figure = Figure(figsize=(WIDTH, 0.4 + 4.8 * rows), layout="constrained")
+    plots = figure.subplots(2 * rows, columns, squeeze=False)
+    for place in range(rows * columns):
+        row, column = divmod(place, columns)
+        top, bottom = plots[2 * row][column], plots[2 * row + 1][column]
+        if place >= len(panels):
+            top.set_visible(False)
+            bottom.set_visible(False)
+            continue
+        top.sharex(bottom)
+        top.tick_params(labelbottom=False)
+        _draw_panel(top, bottom, [one for one in found if one.panel == panels[place]], arms)
+        if column == 0:
+            top.set_ylabel("received, kB")
+            bottom.set_ylabel("throughput")
+    legend_below(figure, list(plots.flat))
     return figure
+
+
+def _draw_panel(top: Axes, bottom: Axes, own: Sequence[Throughput], arms: Sequence[str]) -> None:
+    top.set_title(str(own[0].panel))
+    for one in own:
+        _draw_bytes(top, one, arms)
+        _draw_rates(bottom, one, arms)
+    for asked in sorted({one.asked for one in own if one.asked}):
+        _draw_asked(top, bottom, asked)
+    bottom.set(yscale="log", xlabel="seconds since the request")
+    bottom.yaxis.set_major_formatter(FuncFormatter(lambda value, _: bitrate(value)))
 
 
 def _draw_bytes(plot: Axes, one: Throughput, arms: Sequence[str]) -> None:
