@@ -45,6 +45,10 @@ def explain(policy: Path, host: str, client: str | None, at: str | None, key: Pa
         now = parse_moment(at) if at else datetime.now(UTC)
     except RefusedError as error:
         raise click.ClickException(f"--at: {error}") from None
+    if "/" in host:
+        raise click.ClickException(
+            f'--host: "{host}" is more than a host; write the host alone, and the path as --path'
+        )
     arms = judge.policy.arms
     if options["arm"] and options["arm"] not in arms:
         remedy = f"name one of {', '.join(arms)}" if arms else "leave it out"

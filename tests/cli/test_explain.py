@@ -86,6 +86,10 @@ def test_another_host_is_untargeted(explain):
     ("options", "message"),
     [
         (["--arm", "fast"], 'Error: --arm: the policy has no arm "fast"; name one of control, treatment\n'),
+        (
+            ["--host", "https://a.example.org/1"],
+            'Error: --host: "https://a.example.org/1" is more than a host; write the ',
+        ),
         (["--at", "yesterday"], 'Error: --at: "yesterday" is not a moment with a UTC offset; write for example '),
         (
             ["--policy", "missing.yaml"],
