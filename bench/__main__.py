@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from bench import accuracy, collateral, cost, passing, scale
+from bench import accuracy, collateral, cost, deciding, passing, scale
 from bench import fairness as fair
 from bench.origin import Origin
 from bench.scoreboard import Scoreboard
@@ -111,7 +111,7 @@ async def h1_origin(bench):
 
 async def memory(bench):
     """Memory and read-ahead a transfer of 50 MB"""
-    count, seconds = (10, 4.0) if bench.quick else (40, 8.0)
+    count, seconds = (10, 6.0) if bench.quick else (40, 20.0)
     for protocol in ("h1", "h2"):
         for subject, stalled in ((bench.mitmproxy, True), (bench.shaper, True), (bench.shaper, False)):
             ahead, size = await cost.read_ahead(subject, protocol, count, stalled=stalled, seconds=seconds)
@@ -184,8 +184,19 @@ async def unslowed(bench):
                 bench.board.add("shaper", f"{label}, {unit}, against mitmproxy", share, "%", least)
 
 
+async def patterns(bench):
+    """A policy of 10,000 host patterns"""
+    judge, loaded = deciding.loading()
+    bench.board.add("shaper", "loads", loaded, "s", None, 1)
+    for known, label, most in ((True, "a host that is known", 5), (False, "a host's first message", None)):
+        middle, late = deciding.deciding(judge, known=known)
+        bench.board.add("shaper", f"decides, {label}, p50", middle, "µs", None, most)
+        bench.board.add("shaper", f"decides, {label}, p99", late, "µs")
+
+
 SECTIONS = {
-    each.__name__: each for each in (rate, shape, page, h1_origin, memory, processor, crowd, fairness, unslowed)
+    each.__name__: each
+    for each in (rate, shape, page, h1_origin, memory, processor, crowd, fairness, unslowed, patterns)
 }
 
 
