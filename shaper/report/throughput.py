@@ -29,7 +29,7 @@ from shaper.report.rate import WINDOW, Reads, window_rates
 
 WINDOWS = 12  # at least, where flows last longer than a few seconds
 DRAWN = 6  # single flows of each arm
-ACROSS = 3  # panels beside one another
+ACROSS = 3  # panels beside one another, at most
 SHOWN = 0.25  # of the flows must live through a window for it to be shown
 
 
@@ -89,8 +89,8 @@ def _together(flows: list[Flow], width: float) -> Throughput:
 def draw(found: Sequence[Throughput], arms: Sequence[str]) -> Figure:
     """Draw the panels, a few in each row: bytes above, rates below."""
     panels = in_order(one.panel for one in found)
-    columns = max(1, min(ACROSS, len(panels)))
-    rows = max(1, -(-len(panels) // columns))
+    rows = -(-max(len(panels), 1) // ACROSS)
+    columns = -(-max(len(panels), 1) // rows)
     figure = Figure(figsize=(WIDTH, 0.4 + 4.8 * rows), layout="constrained")
     plots = figure.subplots(2 * rows, columns, squeeze=False)
     for place in range(rows * columns):

@@ -11,7 +11,9 @@ from shaper.report.completion import completions
 from shaper.report.database import opened
 from shaper.report.flow import flows
 from shaper.report.ledger import ledgers
-from shaper.report.throughput import throughputs
+from shaper.report.panel import panel
+from shaper.report.series import series
+from shaper.report.throughput import draw, throughputs
 from shaper.report.waterfall import waterfalls
 
 ARMS = ("control", "announced", "measured")
@@ -79,6 +81,26 @@ def test_flows_are_drawn_by_their_ids_when_there_are_too_many(run):
     assert len(few) == 2 * 3 * 3
     assert few == again
     assert set(few) <= set(everything)
+
+
+def test_an_upload_is_no_flow_for_its_reads_are_those_of_its_answer(run):
+    with opened([run]) as db:
+        before = flows(db, ARMS)
+    rewrite(run, lambda sample: {"media": "upload"} if sample.media == "other" else {})
+    with opened([run]) as db:
+        after = flows(db, ARMS)
+    assert {flow.panel.media for flow in before} - {flow.panel.media for flow in after} == {"other"}
+    assert [judged for judged in series(run) if ", upload" in judged.group and judged.reads] == []
+
+
+@pytest.mark.parametrize(("panels", "rows", "columns"), [(1, 2, 1), (3, 2, 3), (4, 4, 2), (6, 4, 3), (7, 6, 3)])
+def test_panels_of_throughput_stand_three_beside_one_another_at_most(run, panels, rows, columns):
+    with opened([run]) as db:
+        one = throughputs(flows(db, ARMS))[0]
+    many = [replace(one, panel=panel("image", f"probe-{number}")) for number in range(panels)]
+    shown = [plot for plot in draw(many, ARMS).axes if plot.get_visible()]
+    assert len(shown) == 2 * panels
+    assert shown[0].get_gridspec().get_geometry() == (rows, columns)
 
 
 def test_rates_over_time_keep_the_bytes_of_each_flow(run):
