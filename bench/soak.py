@@ -4,7 +4,7 @@
 
 Clients are curl (h1, h2) and the probe. Bodies come from the lab's origin, which breaks off, stalls and frames as it is
 asked; both ends know their hash. At the end memory must be within a tenth of its level after warm-up, no descriptor,
-transfer or backlog may be left, and every body that was said to be complete must be right.
+task, transfer or backlog may be left, and every body that was said to be complete must be right.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import os
 import random
 import re
 import signal
+import sys
 import tempfile
 import urllib.request
 from collections import Counter
@@ -156,7 +157,8 @@ async def run(asked, home, board):
         origin.ca, origin.tunnel_port = origin.ca_pem, 0
         routes = [f"--connect-to={name}:443:127.0.0.1:{origin.port}" for name in NAMES]
         more = (*routes, f"--journal={home / 'journal.jsonl'}")
-        subject = shaper(home / "shaper", origin, policy=POLICY.format(rate=2, note="first"), more=more)
+        first, command = POLICY.format(rate=2, note="first"), (sys.executable, "-m", "bench.watched")
+        subject = shaper(home / "shaper", origin, policy=first, more=more, command=command)
         try:
             await soak(asked, subject, home, board)
         finally:
@@ -167,7 +169,7 @@ async def soak(asked, subject, home, board):
     work = Soak(subject, asked.seed)
     await asyncio.gather(*(work.client(monotonic() + 1) for _ in range(4)))
     await asyncio.sleep(2)
-    idle = subject.program.descriptors()  # the journal is open now
+    idle, tasks = subject.program.descriptors(), metric(subject, "bench_tasks")  # the journal is open now
     until = monotonic() + 60 * asked.minutes
     clients = [work.client(until) for _ in range(asked.clients)]
     rng = random.Random(asked.seed)
@@ -182,6 +184,7 @@ async def soak(asked, subject, home, board):
     board.add("shaper", "memory after warm-up", warm / 2**20, "MiB")
     board.add("shaper", "memory at the end over that", late / warm, "", None, 1.1)
     board.add("shaper", "descriptors left", subject.program.descriptors() - idle, "", None, 0)
+    board.add("shaper", "tasks left", metric(subject, "bench_tasks") - tasks, "", None, 0)
     for name in ("shaper_active_transfers", "shaper_backlog_bytes", "shaper_gated_origins"):
         board.add("shaper", f"{name} left", metric(subject, name), "", None, 0)
     for reason in Fallback:

@@ -92,14 +92,14 @@ def policy_text(extra=""):
     return "\n".join(lines) + "\n" + extra
 
 
-def shaper(home: Path, origin, *, policy=None, more=()):
+def shaper(home: Path, origin, *, policy=None, more=(), command=(str(BIN / "shaper"),)):
     """Start `shaper run` under a policy of RATES."""
     home.mkdir()
     file = home / "policy.yaml"
     file.write_text(policy or policy_text())
     routes = [f"--connect-to={host_of(rate)}:443:127.0.0.1:{origin.port}" for rate in RATES]
     program = Program(
-        str(BIN / "shaper"), "run", f"--policy={file}", "--listen=127.0.0.1:0", "--metrics=127.0.0.1:0",
+        *command, "run", f"--policy={file}", "--listen=127.0.0.1:0", "--metrics=127.0.0.1:0",
         f"--ca-dir={home}", f"--origin-ca={origin.ca}", "--allow-destination=127.0.0.0/8",
         *routes, *more, log=home / "shaper.log",
     )  # fmt: skip
