@@ -6,12 +6,14 @@ import re
 import subprocess
 from contextlib import contextmanager
 from time import monotonic
+from urllib.parse import urlsplit
 
 from bench.collateral import slowed
 from shaper.lab.origin import Origin as LabOrigin
 from shaper.measure.fetched import Appetite
 
 ACKED = re.compile(r"bytes_acked:(\d+)")
+RECEIVED = re.compile(r"bytes_received:(\d+)")
 
 
 async def sessions_for(subject, protocol, count, **more):
@@ -68,22 +70,32 @@ def on_lab_origin(subject):
 
 def acknowledged(port):
     """Return, by peer, how many bytes this port's connections saw acknowledged: taken, if only into a kernel."""
-    shown = subprocess.run(["ss", "-tinHO", f"sport = :{port}"], capture_output=True, text=True, check=True).stdout
-    return {line.split()[4]: int(found[1]) for line in shown.splitlines() if (found := ACKED.search(line))}
+    shown = _sockets(f"sport = :{port}")
+    return {line.split()[4]: int(found[1]) for line in shown if (found := ACKED.search(line))}
 
 
-async def read_ahead(subject, protocol, count, *, stalled=False, seconds=6.0):
+def read_from(port):
+    """Return, by client, how many bytes the clients of this port took out of their kernels."""
+    shown = _sockets(f"dport = :{port}")
+    return {line.split()[3]: int(found[1]) - int(line.split()[1]) for line in shown if (found := RECEIVED.search(line))}
+
+
+def _sockets(which):
+    return subprocess.run(["ss", "-tinHO", which], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+async def read_ahead(subject, protocol, count, *, stalled=False, seconds=20.0):
     """Return by how many bytes a transfer is ahead of its client after so many seconds, and its memory.
 
-    Read-ahead is what the origin's kernel saw acknowledged and the client did not read, TLS and framing included.
+    Read-ahead is what the origin's kernel saw acknowledged and the client did not take out of its kernel, TLS and
+    framing included. What a client's own TLS library holds counts as read.
     """
-    before, memory = acknowledged(subject.origin.port), subject.program.memory()
+    port = subject.proxy[1] if subject.proxy else urlsplit(subject.url()).port
+    before, before_read = acknowledged(subject.origin.port), read_from(port)
+    memory = subject.program.memory()
     more = {"receive_buffer": 8192, "window": 65_536} if stalled else {}
     sessions = await sessions_for(subject, protocol, count, **more)
     appetite = Appetite(stall_after=1) if stalled else Appetite()
-    got = [0]
-    for session in sessions:
-        _count_reads(session, got)
     tasks = [
         asyncio.create_task(
             sessions[i % len(sessions)].request(
@@ -93,8 +105,9 @@ async def read_ahead(subject, protocol, count, *, stalled=False, seconds=6.0):
         for i in range(count)
     ]
     await asyncio.sleep(seconds)
-    after = acknowledged(subject.origin.port)
-    ahead = sum(size - before.get(peer, 0) for peer, size in after.items()) - got[0]
+    after, read = acknowledged(subject.origin.port), read_from(port)
+    ahead = sum(size - before.get(peer, 0) for peer, size in after.items())
+    ahead -= sum(size - before_read.get(client, 0) for client, size in read.items())
     memory = subject.program.memory() - memory
     for task in tasks:
         task.cancel()

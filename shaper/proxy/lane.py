@@ -27,6 +27,8 @@ from shaper.proxy.ticker import Ticker
 FULL = 65_536
 """Unsent bytes in a transport's buffer beyond which its peer counts as not taking any."""
 
+SHORT = 32_768
+"""Bytes beyond what it may send that the kernel takes for a client."""
 
 MOST = 65_535
 """Bytes taken off a TLS object at once."""
@@ -52,10 +54,9 @@ class Lane:
             return None
         return cls(io.writer, [each.tls for each in reversed(tls)])  # innermost first
 
-    @property
-    def is_full(self) -> bool:
+    def is_full(self, most: int = FULL) -> bool:
         """Whether the peer has stopped taking bytes."""
-        return self.writer.transport.get_write_buffer_size() > FULL
+        return self.writer.transport.get_write_buffer_size() > most
 
     def spare_others(self) -> None:
         """Have mitmproxy not wait for this peer. While it waits, it reads from none of the client's connections."""
@@ -92,7 +93,7 @@ def keep_short(connection: Connection, handler: ConnectionHandler) -> None:
     if io is not None and isinstance(io.writer, asyncio.StreamWriter):
         with contextlib.suppress(OSError, AttributeError):  # the client is gone, or this system knows no such option
             sock = io.writer.get_extra_info("socket")
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, FULL)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, SHORT)
 
 
 def reset_on_close(connection: Connection, handler: ConnectionHandler) -> None:

@@ -46,7 +46,7 @@ from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
 from shaper.proxy.facts import host_of, protocol, request_facts, response_facts
 from shaper.proxy.gate import Gate, StreamGate, framer_of, gate_for, leash
-from shaper.proxy.lane import Lane, reset_on_close, sending
+from shaper.proxy.lane import FULL, Lane, reset_on_close, sending
 from shaper.proxy.passage import Passage
 from shaper.proxy.shaping import Shaping
 from shaper.proxy.visitor import Visitor
@@ -179,7 +179,7 @@ class ShapedStream(HttpStream):
             facts = request_facts(self.flow, host_of(self.flow.request))
             live = self._shaping.begin(self._visitor, direction="up", protocol=self._down.live.client_protocol)
             self._up = Passage(live, self._shaping)
-            verdict = self._up.judge(facts, self._visitor, plain=self.mode is HTTPMode.regular)
+            verdict = self._up.judge(facts, self._visitor, plain=self._is_plain)
             self._open(self._up, verdict)
 
     def state_stream_request_body(self, event: RequestData | RequestEndOfMessage) -> layer.CommandGenerator[None]:
@@ -199,7 +199,12 @@ class ShapedStream(HttpStream):
             yield from super().state_consume_request_body(event)
 
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
-        """Connect, and read little at once until the response is decided on."""
+        """Connect, and read little at once until the response is decided on. A blocked host's origin is not asked."""
+        verdict = self._shaping.blocked(host_of(self.flow.request), self._visitor) if self._is_plain else None
+        if self._down and verdict and verdict.rule and verdict.rule.block:
+            self._down.live.judged(verdict, monotonic())
+            yield from self._block(verdict.rule.block)
+            return False
         connected = yield from super().make_server_connection()
         if connected and (gate := self._gate(self.context.server)):
             gate.widen(0)
@@ -218,7 +223,7 @@ class ShapedStream(HttpStream):
         self._down.live.status = event.response.status_code
         verdict = self._judge(self._down)
         if verdict.shaped and verdict.rule and verdict.rule.block:
-            yield from self._block(event, verdict.rule.block)
+            yield from self._block(verdict.rule.block)
             return
         if delay := self._shaping.latency(verdict):
             yield from self._delay(self._down.live, event, delay)
@@ -245,7 +250,7 @@ class ShapedStream(HttpStream):
             if self._head is not None:
                 verdict = self._judge_again(self._down, self._head + event.data)
                 if verdict and verdict.shaped and verdict.rule and verdict.rule.block:
-                    yield from self._block(event, Block.RESET)  # the headers are out: too late to refuse
+                    yield from self._block(Block.RESET)  # the headers are out: too late to refuse
                     return
             for chunk in self._transformed(event.data):
                 if not self._down.take(chunk):
@@ -280,7 +285,7 @@ class ShapedStream(HttpStream):
 
     def _judge(self, passage: Passage, head: bytes = b"") -> Verdict:
         facts = response_facts(self.flow, host_of(self.flow.request), head)
-        return passage.judge(facts, self._visitor, plain=self.mode is HTTPMode.regular)
+        return passage.judge(facts, self._visitor, plain=self._is_plain)
 
     def _is_unsure(self, response: http.Response) -> bool:
         """Whether the first bytes may tell what the headers do not."""
@@ -301,14 +306,15 @@ class ShapedStream(HttpStream):
             self._open(passage, verdict)
         return verdict
 
-    def _block(self, event: ResponseHeaders | ResponseData, block: Block) -> layer.CommandGenerator[None]:
-        """Refuse with a 403, or reset; the origin is let go either way."""
+    def _block(self, block: Block) -> layer.CommandGenerator[None]:
+        """Refuse with a 403, or reset; an origin that was asked is let go either way."""
         self._finish(Outcome.BLOCKED)
-        cancel = RequestProtocolError(self.stream_id, "blocked by policy", ErrorCode.CANCEL)
-        yield SendHttp(cancel, self.context.server)
-        if block is Block.REFUSE and isinstance(event, ResponseHeaders):
+        if self.context.server in self._http.connections:
+            cancel = RequestProtocolError(self.stream_id, "blocked by policy", ErrorCode.CANCEL)
+            yield SendHttp(cancel, self.context.server)
+        if block is Block.REFUSE:
             refusal = http.Response.make(403, b"", {"content-length": "0"})
-            refusal.http_version = event.response.http_version
+            refusal.http_version = self.flow.request.http_version
             yield SendHttp(ResponseHeaders(self.stream_id, refusal, end_stream=True), self.context.client)
             yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
         else:
@@ -353,7 +359,7 @@ class ShapedStream(HttpStream):
             mark=mark,
             gate=gate,
             send=sending(lane, framer, self.stream_id, message, shaping.ticker),
-            is_full=_fullness(framer, lane, self.stream_id),
+            is_full=_fullness(framer, lane, self.stream_id, mark.high),
             on_drained=passage.ring,
             ticker=shaping.ticker,
             levels=shaping.levels,
@@ -368,6 +374,11 @@ class ShapedStream(HttpStream):
                 passage.finish(outcome)
 
     # Small parts
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether this is HTTP without a tunnel, so that rules for whole connections hold for it."""
+        return self.mode is HTTPMode.regular
 
     def _delay(self, live: LiveTransfer, event: ResponseHeaders, seconds: float) -> layer.CommandGenerator[None]:
         """Keep the response back, and its origin too; the client may leave meanwhile."""
@@ -420,10 +431,14 @@ class ShapedStream(HttpStream):
         return chunks
 
 
-def _fullness(framer: layer.Layer, lane: Lane, stream_id: int) -> Callable[[], bool]:
-    """Return what tells whether the receiver has stopped taking bytes, on its connection or on its HTTP/2 stream."""
+def _fullness(framer: layer.Layer, lane: Lane, stream_id: int, most: int) -> Callable[[], bool]:
+    """Return what tells whether the receiver has stopped taking bytes, on its connection or on its HTTP/2 stream.
+
+    A body that has its connection to itself, as in HTTP/1, may leave `most` bytes unsent in it.
+    """
     if not isinstance(framer, Http2Connection):
-        return lambda: lane.is_full
+        most = min(most, FULL)
+        return lambda: lane.is_full(most)
     ours = framer.our_stream_id.get(stream_id, stream_id) if isinstance(framer, Http2Client) else stream_id
     waiting = framer.h2_conn.stream_buffers
-    return lambda: lane.is_full or bool(waiting.get(ours))
+    return lambda: lane.is_full() or bool(waiting.get(ours))

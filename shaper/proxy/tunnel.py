@@ -55,7 +55,12 @@ class ShapedTunnel(TCPLayer):
         visitor.layers.append(self)
 
     def start(self, event: events.Event) -> layer.CommandGenerator[None]:
-        """Open the origin, then relay."""
+        """Open the origin, then relay. An origin whose connections are reset is not asked."""
+        if self._reset:
+            self._side(self.context.server)  # it carries nothing, and is accounted for
+            reset_on_close(self.context.client, self._visitor.handler)
+            yield from self._abort()
+            return
         yield from super().start(event)
         if self._handle_event == self.relay_messages:
             self._handle_event = self.shape  # type: ignore[method-assign]
@@ -66,11 +71,7 @@ class ShapedTunnel(TCPLayer):
 
     def shape(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Put bytes through the channel of their direction; a close waits behind them."""
-        if self._reset:
-            self._side(self.context.server)  # it carries nothing, and is accounted for
-            reset_on_close(self.context.client, self._visitor.handler)
-            yield from self._abort()
-        elif isinstance(event, events.DataReceived):
+        if isinstance(event, events.DataReceived):
             side = self._side(event.connection)
             self._forget_when_idle(monotonic())
             if not side.take(event.data):
@@ -131,7 +132,7 @@ class ShapedTunnel(TCPLayer):
             mark=mark,
             gate=gate,
             send=lane.write,
-            is_full=lambda: lane.is_full,
+            is_full=lane.is_full,
             on_drained=side.ring,
             ticker=shaping.ticker,
             levels=shaping.levels,
@@ -165,7 +166,7 @@ class ShapedTunnel(TCPLayer):
 
     def free(self, reason: Reason) -> None:
         """Relay from now on: the client takes no part any more."""
-        self._verdict, self._reset = Verdict(reason), False
+        self._verdict = Verdict(reason)
         for side in self._sides.values():
             side.free(reason)
         self._stop_policing()
