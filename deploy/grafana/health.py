@@ -8,7 +8,6 @@ from grafana_foundation_sdk.builders import dashboard
 from panels import heat, number, query, rows, series
 
 RATE = "[$__rate_interval]"
-DAY = 86_400
 
 
 def health() -> dashboard.Dashboard:
@@ -28,17 +27,18 @@ def health() -> dashboard.Dashboard:
         )
         .with_panel(
             number(
-                "Calibration",
+                "Calibration still holds",
                 "How long the certificate that ends first still holds; 0 when it has ended or there is none.",
-                "s",
-                f"min(clamp_min(shaper_calibration_expiry_timestamp_seconds{{{INSTANCE}}} - time(), 0))",
-                bound=[(1, "yellow"), (DAY, "green")],
+                "suffix: days",
+                f"min(clamp_min(shaper_calibration_expiry_timestamp_seconds{{{INSTANCE}}} - time(), 0)) / 86400",
+                bound=[(0.00001, "yellow"), (1, "green")],
                 below="red",
+                decimals=1,
             )
         )
         .with_panel(
             number(
-                "Last reload",
+                "Last reload worked",
                 "Whether the last load of a policy worked on every proxy. If not, an earlier policy runs on.",
                 "bool_yes_no",
                 f"min(shaper_reload_success{{{INSTANCE}}})",
@@ -125,7 +125,7 @@ def health() -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Transfers under way",
-                "Slowed and unslowed transfers now, and origin streams held back for the former.",
+                "Slowed and unslowed transfers now.",
                 "short",
                 query(
                     f'sum by (instance) (shaper_active_transfers{{{INSTANCE},shaped="true"}})', "slowed · {{instance}}"
@@ -134,18 +134,19 @@ def health() -> dashboard.Dashboard:
                     f'sum by (instance) (shaper_active_transfers{{{INSTANCE},shaped="false"}})',
                     "unslowed · {{instance}}",
                 ),
-                query(f"shaper_gated_origins{{{INSTANCE}}}", "held back · {{instance}}"),
                 span=8,
                 bound=[(1000, "yellow")],
+                high=10,
                 contrast=True,
             )
         )
         .with_panel(
             series(
-                "Origins held back, on average",
-                "Seconds a second for which origin streams were held back; added when one flows again.",
-                "none",
-                query(f"rate(shaper_gated_seconds_total{{{INSTANCE}}}{RATE})", "{{instance}}"),
+                "Origin streams held back",
+                "For the sake of slowed transfers: now, and on average (added when one flows again).",
+                "short",
+                query(f"shaper_gated_origins{{{INSTANCE}}}", "now · {{instance}}"),
+                query(f"rate(shaper_gated_seconds_total{{{INSTANCE}}}{RATE})", "on average · {{instance}}"),
                 span=8,
             )
         )
@@ -192,6 +193,7 @@ def health() -> dashboard.Dashboard:
                 query(f"sum by (side) (rate(shaper_aborts_total{{{INSTANCE}}}{RATE}))", "{{side}}"),
                 span=8,
                 bound=[(1, "yellow")],
+                high=0.1,
             )
         )
         .with_panel(
@@ -205,7 +207,6 @@ def health() -> dashboard.Dashboard:
                 query(f'sum(rate(shaper_journal_errors_total{{{INSTANCE},reason="write"}}{RATE}))', "writes failed"),
                 span=8,
                 bound=[(0.001, "red")],
-                high=0.1,
             )
         )
         .with_panel(
@@ -229,7 +230,6 @@ def health() -> dashboard.Dashboard:
                 query(f'sum by (bound) (rate(shaper_bounds_total{{{INSTANCE},bound!="idle"}}{RATE}))', "{{bound}}"),
                 span=8,
                 bound=[(0.1, "yellow"), (1, "red")],
-                high=0.1,
             )
         )
         .with_panel(
@@ -241,7 +241,6 @@ def health() -> dashboard.Dashboard:
                 query(f"sum by (reason) (rate(shaper_refused_destinations_total{{{INSTANCE}}}{RATE}))", "{{reason}}"),
                 span=8,
                 bound=[(0.1, "yellow"), (1, "red")],
-                high=0.1,
             )
         )
         .with_panel(
@@ -256,7 +255,6 @@ def health() -> dashboard.Dashboard:
                 ),
                 span=8,
                 bound=[(0.1, "yellow"), (1, "red")],
-                high=0.1,
             )
         )
         .with_row(dashboard.Row("What passes"))
@@ -277,7 +275,7 @@ def health() -> dashboard.Dashboard:
                 "Bps",
                 query(f"sum by (direction) (rate(shaper_tunnel_bytes_total{{{INSTANCE}}}{RATE}))", "{{direction}}"),
                 stacked=True,
-                span=5,
+                span=6,
             )
         )
         .with_panel(
@@ -290,7 +288,7 @@ def health() -> dashboard.Dashboard:
                     " * on (instance) group_left (version, mitmproxy, python) shaper_build_info"
                 },
                 hide=[],
-                span=14,
+                span=13,
                 height=8,
             )
         )

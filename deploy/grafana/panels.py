@@ -50,7 +50,12 @@ def series(
     high: float | None = None,
     contrast: bool = False,
 ) -> timeseries.Panel:
-    """Lines over time, or filled and stacked; a bound is drawn dashed, `contrast` sets orange against blue."""
+    """Lines over time, or filled and stacked; `contrast` sets orange against blue.
+
+    A bound is drawn dashed. Without `high` the axis reaches the first, so that one sees how far away it is.
+    """
+    if high is None and bound:
+        high = bound[0][0]
     color = dashboard.FieldColor().mode(d.FieldColorModeId.PALETTE_CLASSIC)
     if contrast:
         color = color.mode(d.FieldColorModeId.SHADES).fixed_color("orange")
@@ -170,11 +175,10 @@ def rows(
     *,
     hide: list[str],
     span: int = 24,
-    height: int = 9,
+    height: int = 11,
     bound: Bound | None = None,
-    below: str = "green",
 ) -> table.Panel:
-    """A table: one column a query, one row a combination of labels."""
+    """A table: one column a query, one row a combination of labels; figures are coloured by their bound."""
     names = {f"Value #{chr(65 + n)}": name for n, name in enumerate(columns)}
     targets = [now(expr).format(p.PromQueryFormat.TABLE).ref_id(chr(65 + n)) for n, expr in enumerate(columns.values())]
     hidden = dict.fromkeys(["Time", "__name__", "job", *hide], True)
@@ -187,7 +191,9 @@ def rows(
         .span(span)
         .height(height)
         .targets(targets)
-        .thresholds(thresholds(bound or [], below))
+        .thresholds(thresholds(bound or [], "text"))
+        .color_scheme(dashboard.FieldColor().mode(d.FieldColorModeId.THRESHOLDS))
+        .cell_options(c.TableColorTextCellOptions())
         .transformations(
             [
                 d.DataTransformerConfig(id_val="merge", options={}),

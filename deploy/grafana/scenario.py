@@ -115,7 +115,7 @@ class Lab:
         slowed = random.randint(2, 9) if phase == "slow" else 0
         metrics.under_way({("image", True): slowed, ("other", False): random.randint(0, 2)})
         metrics.pacing(backlog=slowed * 96_000, gated=slowed * 2 // 3, quantum=0.02)
-        metrics.gate_opened(slowed * 40.0)
+        metrics.gate_opened(slowed * 20.0)
         metrics.connection(Admission.INTERCEPT, Reason.MATCHED)
         for reason in (Reason.UNTARGETED, Reason.NO_CONSENT, Reason.PAUSED):
             metrics.connection(Admission.TUNNEL, reason)

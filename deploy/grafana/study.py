@@ -190,7 +190,6 @@ def study() -> dashboard.Dashboard:
                 ),
                 span=6,
                 bound=[(0.001, "red")],
-                high=0.01,
                 contrast=True,
             )
         )

@@ -97,7 +97,6 @@ def volunteers() -> dashboard.Dashboard:
                 "cps",
                 query(f'sum(rate(shaper_fallbacks_total{{{INSTANCE},reason="tls"}}{RATE}))', "tunnelled"),
                 bound=[(0.1, "yellow"), (1, "red")],
-                high=1,
             )
         )
     )

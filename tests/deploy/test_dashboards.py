@@ -98,13 +98,22 @@ def test_series_over_histograms_carry_exemplars():
     assert all(target["exemplar"] for panel in heatmaps for target in panel["targets"])
 
 
+SOURCE_KEYS = {"name", "uid", "type", "access", "url", "isDefault", "editable", "jsonData"}  # of those documented
+PROVIDER_KEYS = {"name", "folder", "type", "disableDeletion", "allowUiUpdates", "options"}
+
+
 def test_provisioning_names_the_folder_and_a_source_that_keeps_the_scrape_interval():
+    """Grafana passes over a key that it does not know without a word."""
     folder = ROOT / "deploy/grafana/provisioning"
     (source,) = yaml.safe_load((folder / "datasources/prometheus.yml").read_text())["datasources"]
+    assert set(source) == SOURCE_KEYS
+    assert set(source["jsonData"]) == {"timeInterval", "httpMethod", "prometheusType"}
     assert source["type"] == "prometheus"
     interval = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["global"]["scrape_interval"]
     assert source["jsonData"]["timeInterval"] == interval
     (provider,) = yaml.safe_load((folder / "dashboards/shaper.yml").read_text())["providers"]
+    assert set(provider) == PROVIDER_KEYS
+    assert set(provider["options"]) == {"path"}
     assert provider["options"]["path"].endswith("/dashboards")
 
 

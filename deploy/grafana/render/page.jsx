@@ -87,7 +87,7 @@ function Grid({ panel, rows, columns, width, height }) {
     fields: columns.map((name) => {
       const values = rows.map((row) => row[name] ?? null);
       const numeric = values.some((value) => typeof value === 'number');
-      return { name, type: numeric ? FieldType.number : FieldType.string, values, config: numeric ? { ...defaults, custom: { align: 'right' } } : { custom: {} } };
+      return { name, type: numeric ? FieldType.number : FieldType.string, values, config: numeric ? { ...defaults, custom: { ...defaults.custom, align: 'right' } } : { custom: {} } };
     }),
   });
   for (const field of frame.fields) field.display = getDisplayProcessor({ field, theme });

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
@@ -226,9 +226,15 @@ def draw(folder: Path, pictures: dict[str, list[dict[str, Any]]], end: float) ->
 
 
 def smaller(png: bytes) -> bytes:
-    """Return the same picture with 96 colours: a third of the size, and no difference to see."""
-    out = BytesIO()
-    Image.open(BytesIO(png)).convert("RGB").quantize(96, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    """Return the same picture with 96 colours: its commonest, which are grounds, and the widest spread of the others.
+
+    A third of the size, and no difference to see: a thin red line stays red.
+    """
+    picture, out, palette = Image.open(BytesIO(png)).convert("RGB"), BytesIO(), Image.new("P", (1, 1))
+    common = sorted(picture.getcolors(picture.width * picture.height) or [], reverse=True)[:16]
+    spread = picture.quantize(80, Image.Quantize.MAXCOVERAGE).getpalette() or []
+    palette.putpalette([part for _, color in common for part in cast("tuple[int, ...]", color)] + spread)
+    picture.quantize(palette=palette, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
     return out.getvalue()
 
 
