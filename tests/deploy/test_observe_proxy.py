@@ -4,15 +4,19 @@ Quantiles and rates read from Prometheus are held against the proxies' own journ
 """
 
 import asyncio
+import json
 import math
+import re
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 import pytest_asyncio
 from private_prometheus import private_prometheus
+from prometheus_client.parser import text_string_to_metric_families as parse
 from questions import Prometheus, boards, fill, questions
 
 from shaper.cli.proxy_process import ProxyProcess
@@ -23,6 +27,7 @@ from tests.running_study import RunningStudy, running_study
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+ROOT = Path(__file__).parents[2]
 NAME, WHOLE = "pictures.media.test", "whole.test"
 POLICY = """
 version: 1
@@ -37,6 +42,13 @@ rules:
   - {name: clips, target: media, media: [video], arms: [treatment], caps: [{rate: 2 Mbit/s}]}
   - {name: tunnel, target: whole, level: connection, direction: both, caps: [{scope: connection, rate: 2 Mbit/s}]}
 """
+SHADOW = """
+version: 1
+study: harsher
+targets: {media: {hosts: ["*.media.test"]}}
+rules:
+  - {name: photos, target: media, media: [image], caps: [{rate: 100 kbit/s}]}
+"""
 PAGE = [
     "/bytes?size=20000&type=text/html",
     "/bytes?size=9000&type=text/javascript",
@@ -44,6 +56,16 @@ PAGE = [
     "/bytes?size=250000&type=video/mp4",
 ]
 PHOTO = f"https://{NAME}{PAGE[2]}"
+PAGE_OF_METRICS = (ROOT / "docs/metrics.md").read_text()
+RECIPES = re.findall(r"^```promql\n(.*?)```", PAGE_OF_METRICS, re.MULTILINE | re.DOTALL)
+EXEMPLARS = {  # histogram: the journal's field that it observes
+    'shaper_response_duration_seconds_bucket{side="client"}': "duration",
+    'shaper_response_duration_seconds_bucket{side="origin"}': "origin_duration",
+    'shaper_response_ttfb_seconds_bucket{side="client"}': "client_ttfb",
+    'shaper_response_ttfb_seconds_bucket{side="origin"}': "origin_ttfb",
+    "shaper_held_seconds_bucket": "held",
+    "shaper_rate_ratio_bucket": "rate_ratio",
+}
 
 
 async def load_pages(proxy: ProxyProcess, origin: Origin, seconds: float) -> None:
@@ -67,6 +89,11 @@ def take_part(study: RunningStudy, origin: Origin) -> None:
         assert subprocess.run([*ask, login, "--cacert", ca, PHOTO], check=False).returncode == code
 
 
+def read_url(url: str) -> str:
+    with urlopen(url, timeout=30) as answer:
+        return answer.read().decode()
+
+
 async def until_scraped(prometheus: Prometheus, journals: Sequence[Path]) -> None:
     """Wait until Prometheus has seen what the journals hold."""
     deadline = time.monotonic() + 60
@@ -79,8 +106,8 @@ async def until_scraped(prometheus: Prometheus, journals: Sequence[Path]) -> Non
 
 
 class Seen:
-    def __init__(self, prometheus, journals, start, end):
-        self.prometheus, self.start, self.end = prometheus, start, end
+    def __init__(self, prometheus, journals, exposed, start, end):
+        self.prometheus, self.journals, self.exposed, self.start, self.end = prometheus, journals, exposed, start, end
         self.records = [record for path in journals for record in read(path) if record.level == "media"]
 
     def points(self, question):
@@ -99,6 +126,7 @@ async def seen(tmp_path_factory, needs):
     needs("curl", "apt-get install curl")
     folder = tmp_path_factory.mktemp("observed")
     (folder / "lab.yaml").write_text(POLICY)
+    (folder / "shadow.yaml").write_text(SHADOW)
     with Origin([NAME, WHOLE]) as origin:
         route = [
             *("--connect-to", f"{NAME}:443:127.0.0.1:{origin.port}", "--origin-ca", str(origin.ca_pem)),
@@ -108,9 +136,9 @@ async def seen(tmp_path_factory, needs):
         arms = [
             ProxyProcess(
                 folder / "lab.yaml",
-                ["--ca-dir", str(folder / path.stem), "--arm", path.stem, "--journal", str(path), *route],
+                ["--ca-dir", str(folder / path.stem), "--arm", path.stem, "--journal", str(path), *more, *route],
             )
-            for path in journals
+            for path, more in zip(journals, (["--shadow", str(folder / "shadow.yaml")], []), strict=True)
         ]
         (folder / "people").mkdir()
         async with arms[0] as control, arms[1] as treatment:
@@ -126,7 +154,8 @@ async def seen(tmp_path_factory, needs):
                     )
                     await until_scraped(prometheus, journals)
                     await asyncio.sleep(3)  # so that what came last has its two points as well
-                    yield Seen(prometheus, journals, start, time.time())
+                    exposed = [await asyncio.to_thread(read_url, url) for url in urls]
+                    yield Seen(prometheus, journals, exposed, start, time.time())
 
 
 ALL = [question for board in boards().values() for question in questions(board)]
@@ -163,3 +192,37 @@ async def test_a_quantile_is_within_ten_per_cent_of_the_journals(seen, q, media,
 async def test_metrics_and_journal_count_the_same_responses(seen):
     (answer,) = seen.prometheus.now("sum(shaper_responses_total)", seen.end)
     assert float(answer["value"][1]) == len(seen.records) > 0
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: re.search(r"shaper_\w+", recipe)[0])
+async def test_every_recipe_of_the_metrics_page_returns_points(seen, recipe):
+    """But those that ask for trouble, or for a certificate, which only the proxies of test_observe.py have."""
+    found = [one["value"][1] for one in seen.prometheus.now(recipe, seen.end)]
+    excused = re.search(r"(== 0|> 0|shaper_calibration_info)$", recipe.strip())
+    assert excused or any(value != "NaN" for value in found)
+
+
+@pytest.mark.parametrize(("buckets", "field"), EXEMPLARS.items())
+async def test_an_exemplar_leads_from_a_bucket_to_the_line_of_the_journal_that_it_counted(seen, buckets, field):
+    """By its id, as docs/dashboards.md says to look for it."""
+    lines = [line for path in seen.journals for line in path.read_text().splitlines()]
+    found = seen.prometheus.ask("query_exemplars", query=buckets, start=seen.start, end=seen.end)
+    exemplars = [exemplar for series in found for exemplar in series["exemplars"]]
+    assert exemplars
+    for exemplar in exemplars:
+        (line,) = [line for line in lines if f'"id":"{exemplar["labels"]["record"]}"' in line]
+        assert json.loads(line)[field] == pytest.approx(float(exemplar["value"]), abs=1e-5)
+
+
+async def test_promtool_has_nothing_to_say_about_what_the_proxies_expose(seen, needs):
+    command = [needs("promtool", "apt-get install prometheus"), "check", "metrics"]
+    for text in seen.exposed:
+        done = await asyncio.to_thread(subprocess.run, command, input=text, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+async def test_each_metric_that_a_proxy_exposes_has_an_entry_on_the_page(seen):
+    entries = set(re.findall(r"^(?:### |\| )`(\w+)", PAGE_OF_METRICS, re.MULTILINE))
+    names = {family.name + "_total" * (family.type == "counter") for text in seen.exposed for family in parse(text)}
+    assert len(names) > 30
+    assert names <= entries
