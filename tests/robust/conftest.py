@@ -6,13 +6,16 @@ transfer, no connection, no task, no file descriptor.
 
 import asyncio
 import dataclasses
+import gc
 import ssl
+import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest_asyncio
+from mitmproxy import ctx
 
 from shaper.lab.authority import server_context
 from shaper.lab.origin import Origin
@@ -78,6 +81,17 @@ class Rough:
                 await asyncio.sleep(3600)
 
         self.script = answer
+
+
+@dataclass
+class Remembering:
+    """Knows, for as long as it is in memory, what mitmproxy made for each connection: its layers, flows and buffers."""
+
+    proxy: Proxy
+    handlers: weakref.WeakSet
+
+    def client_connected(self, client) -> None:
+        self.handlers.add(self.proxy.admitting.visitors[client.id].handler)
 
 
 @dataclass
@@ -191,7 +205,10 @@ async def whole_lab(tmp_path_factory):
         await proxy.start()
         lab = Lab(proxy, origin, rough, records)
         await lab.fetch(PAGE, host="both.media.test")  # what is made at first use is there from now on
+        handlers = weakref.WeakSet()
+        ctx.master.addons.add(Remembering(proxy, handlers))
         yield lab
+        assert await until(lambda: gc.collect() >= 0 and not [*handlers]), "the memory of connections did not come back"
         await proxy.stop()
 
 
