@@ -217,7 +217,8 @@ class Rule(Model):
         if self.latency and self.level is Level.CONNECTION:
             problem = "a connection has no response whose first byte could wait"
             raise RefusedError(problem, "remove latency, or write level: media", ("latency",))
-        if (self.latency or self.block) and self.direction is Direction.UP:
+        blocks_uploads = self.block and self.level is Level.MEDIA and self.direction is Direction.BOTH
+        if blocks_uploads or ((self.latency or self.block) and self.direction is Direction.UP):
             problem = "an upload cannot be delayed or blocked by its response"
             raise RefusedError(problem, "write direction: down", ("direction",))
         return self

@@ -201,7 +201,7 @@ people = st.builds(Person, st.none() | st.text(), st.none() | st.text(), st.none
 times = st.datetimes(timezones=st.just(UTC))
 RULES = [
     SLOW | {"name": "a", "target": "t", "arms": ["treatment"], "rollout": "50 %"},
-    {"name": "b", "target": "t", "media": ["image"], "phases": ["past"], "direction": "both", "block": "reset"},
+    {"name": "b", "target": "t", "media": ["image"], "phases": ["past"], "direction": "both", "freeze_after": "1 kB"},
     {"name": "c", "target": "t", "level": "connection", "access": ["mobile"]},
 ]
 TOTAL = Judge(

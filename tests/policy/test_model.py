@@ -54,6 +54,11 @@ def refusal(make):
             "an upload cannot be delayed or blocked by its response; write direction: down",
         ),
         (
+            IMAGES | {"block": "reset", "direction": "both"},
+            ("direction",),
+            "an upload cannot be delayed or blocked by its response; write direction: down",
+        ),
+        (
             {"level": "connection", "latency": {"mean": "1 s"}},
             ("latency",),
             "a connection has no response whose first byte could wait; remove latency, or write level: media",
