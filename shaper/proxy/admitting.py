@@ -22,7 +22,7 @@ from mitmproxy.proxy.layers.tls import parse_client_hello
 from mitmproxy.proxy.server import ConnectionHandler
 
 from shaper.policy.admission import Admission, Admitted, Registry, Standing
-from shaper.policy.model import Direction
+from shaper.policy.model import Block, Direction
 from shaper.policy.pinned import Pinned
 from shaper.proxy import gate, lane
 from shaper.proxy.authority import Authority
@@ -123,7 +123,7 @@ class Admitting:
                 flow.request.stream = True
 
     def http_connect(self, flow: http.HTTPFlow) -> None:
-        """Refuse by the name asked for, before anything is connected."""
+        """Refuse by the name asked for, or agree and connect nothing, if what follows is to be reset."""
         visitor = self.visitors.get(flow.client_conn.id)
         if visitor:
             visitor.quiet_since, visitor.has_asked = monotonic(), False
@@ -133,6 +133,9 @@ class Admitting:
             if admitted.admission is Admission.REFUSE:
                 self._refuse(visitor, admitted)
                 flow.response = http.Response.make(403, b"Refused by the policy of this study.\n")
+            elif admitted.verdict.shaped and admitted.verdict.rule and admitted.verdict.rule.block is Block.RESET:
+                flow.response = http.Response.make(200)  # without an answer, mitmproxy would open the origin
+                flow.response.headers.clear()  # RFC 9110, 9.3.6: no Content-Length here
 
     def _doubt(self, visitor: Visitor) -> None:
         """Read little from client and origin until it is known what they are connected for."""

@@ -115,6 +115,15 @@ class Shaping:
             self.metrics.fallback(Fallback.VERDICT)
         return verdict
 
+    def blocked(self, host: str, visitor: Visitor) -> Verdict | None:
+        """Return the verdict by which all of a host is blocked, if it is. In plain HTTP no admission says so."""
+        standing = self._standing(visitor)
+        verdict = self.judge.decide_connection(host, standing.person, self.now())
+        if standing.exempt or not (verdict.shaped and verdict.rule and verdict.rule.block):
+            return None
+        self.recent.message(Facts(host), standing, verdict)
+        return verdict
+
     def now(self) -> datetime:
         """Return the study time."""
         return self.schedule.at(wall())

@@ -21,10 +21,10 @@ WHOLE = "  - {name: whole, target: media, level: connection, CAPS}\n"
 SLOW = "caps: [{scope: connection, rate: 400 kbit/s, burst: 2 KiB}]"
 
 
-def whole_connections(caps: str):
-    """Return a policy whose only rule in force is about connections to `*.other.test`, for which there is no CA."""
+def whole_connections(caps: str, host: str = "*.other.test"):
+    """Return a policy whose only rule in force is about connections to `host`, for which there is no CA."""
     text = policy(rules=WHOLE.replace("CAPS", caps)).model_dump(mode="json", exclude_unset=True)
-    text["targets"]["media"]["hosts"] = ["*.other.test"]
+    text["targets"]["media"]["hosts"] = [host]
     text["rules"] = text["rules"][:1]
     return type(policy()).model_validate(text)
 
@@ -109,6 +109,25 @@ async def test_a_blocked_connection_carries_nothing(lab, block):
     assert ("reset" in got.error.lower(), "reset" in plain.error.lower()) == ((block == "reset"),) * 2
     assert await lab.settled()
     assert [record.outcome for record in lab.records[already:]] == ["blocked", "blocked"]
+
+
+@pytest.mark.parametrize("block", ["refuse", "reset"])
+@pytest.mark.parametrize("asked", ["CONNECT {}", "GET http://{}/", "PUT http://{}/"])
+async def test_the_origin_of_a_blocked_host_hears_nothing(lab, block, asked):
+    connections, already = [], len(lab.records)
+    origin = await asyncio.start_server(lambda *both: connections.append(both), "127.0.0.1", 0)
+    authority = f"127.0.0.1:{origin.sockets[0].getsockname()[1]}"
+    with lab.using(whole_connections(f"block: {block}", "127.0.0.1")):
+        _, writer = await asyncio.open_connection(*lab.proxy.address)
+        writer.write(
+            f"{asked.format(authority)} HTTP/1.1\r\nhost: {authority}\r\ncontent-length: 3\r\n\r\nabc".encode()
+        )
+        assert await until(lambda: len(lab.records) > already)
+        writer.close()
+    origin.close()
+    assert await lab.settled()
+    assert [(record.outcome, record.size) for record in lab.records[already:]] == [("blocked", 0)]
+    assert connections == []
 
 
 async def test_a_reset_connection_ends_as_a_device_in_its_path_would_end_it(lab):
