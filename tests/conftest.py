@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from shaper.onboarding.roster import open_roster
+from shaper.record.sparing import SPARING
 
 # Busy machines are slow, which is no counterexample; and on CI every run tries the same examples.
 settings.register_profile(
@@ -28,6 +29,12 @@ def needs():
         pytest.skip(message)
 
     return need
+
+
+@pytest.fixture(autouse=True)
+def tell_anew():
+    """Tell what another test has told within the last minute."""
+    SPARING.forget()
 
 
 @pytest.fixture
