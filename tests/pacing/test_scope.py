@@ -29,6 +29,12 @@ def test_directions_and_rules_have_buckets_of_their_own():
     assert same(chain(table), chain(table, name="other")) == [False] * 4
 
 
+def test_what_no_direction_is_named_for_comes_down():
+    table = BucketTable()
+    unnamed = table.chain("rule", ALL, connection="c1", client="p1", now=0.0)
+    assert same(unnamed, chain(table)) == [False, True, True, True]
+
+
 def test_a_bucket_is_forgotten_only_when_that_gives_nothing_away():
     table = BucketTable()
     chain(table)[1].reserve(1_000_000, 0.0)  # a thousand seconds' worth

@@ -46,12 +46,18 @@ def test_a_canonical_form_is_its_own(name):
     assert canonical(canonical(name)) == canonical(name) == canonical(f"{name.upper()}.:443")
 
 
+LONGEST = ("a" * 61 + ".") * 4 + "bcdef"  # 253 characters, as many as the DNS takes
+
+
 @pytest.mark.parametrize(
     ("written", "pattern"),
     [
         ("twimg.com", "twimg.com"),
         ("*.TWIMG.com.", "*.twimg.com"),
         ("*.bücher.example", "*.xn--bcher-kva.example"),
+        ("BÜCHER.example", "xn--bcher-kva.example"),
+        ("PICTURES.XXX", "pictures.xxx"),
+        (LONGEST, LONGEST),
         ("localhost", "localhost"),
         ("192.0.2.1", "192.0.2.1"),
         ("[2001:DB8::1]", "2001:db8::1"),
@@ -70,6 +76,7 @@ def test_a_pattern_is_kept_in_canonical_form(written, pattern):
         ("http://foo.com/a?b", 'write only the host, "foo.com"'),
         ("foo.com:443", 'write only the host, "foo.com"'),
         ("foo.com/", 'write only the host, "foo.com"'),
+        ("https://*.foo.com/a", 'write only the host, "*.foo.com"'),
         ("a b", 'write for example "example.org"'),
         ("*", 'write for example "example.org"'),
         ("*.", 'write for example "example.org"'),
@@ -79,6 +86,7 @@ def test_a_pattern_is_kept_in_canonical_form(written, pattern):
         ("-a.example", 'write for example "example.org"'),
         ("", 'write for example "example.org"'),
         ("a" * 64 + ".example", 'write for example "example.org"'),
+        (LONGEST + "g", 'write for example "example.org"'),
         ("a." * 127 + "example", 'write for example "example.org"'),
     ],
 )
