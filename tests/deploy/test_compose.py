@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,13 @@ import yaml
 DEPLOY = Path(__file__).parents[2] / "deploy"
 BIN = Path(sys.executable).parent
 SERVICES = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+DOCUMENT = (DEPLOY.parent / "docs/deploy.md").read_text()
+OVERRIDE = yaml.safe_load(re.search(r"^```yaml\n(.*?)```", DOCUMENT, re.M | re.S)[1])
+OPTIONS = re.search(r'^    SHAPER_OPTIONS="(.*?)"', DOCUMENT, re.M | re.S)[1].replace("\\\n", "")
+WITH_VOLUNTEERS = {
+    "compose": OVERRIDE["services"]["proxy"]["command"],
+    "Debian": ["run", "--policy=/etc/shaper/study.yaml", *shlex.split(OPTIONS)],
+}
 
 
 def resolved(text):
@@ -87,25 +96,39 @@ def test_the_parts_find_each_other():
     )
 
 
-def test_the_proxys_command_serves_and_passes_its_own_health_check(tmp_path):
+@contextmanager
+def running(command, home):
+    """The proxy as a command of ours starts it, but with files and ports of its own; it must end as it should."""
     places = {
+        "/etc/shaper/study.yaml": str(DEPLOY.parent / "policies/example.yaml"),
         "/etc/shaper": str(DEPLOY.parent / "policies"),
-        "/var/lib/shaper": str(tmp_path),
-        ":8080": ":0",
-        ":9464": ":0",
+        "/var/lib/shaper": str(home),
     }
-    command = [resolved(option) for option in SERVICES["proxy"]["command"]]
-    assert f"http://{command[3].partition('=')[2]}/healthz" in (DEPLOY / "Containerfile").read_text()
     for said, here in places.items():
         command = [option.replace(said, here) for option in command]
+    command = [re.sub(r"(\b(?:127\.0\.0\.1|0\.0\.0\.0)):\d+$", r"\1:0", option) for option in command]
     with subprocess.Popen(
-        [BIN / "shaper", *command], stdout=subprocess.PIPE, text=True, env=os.environ | {"HOME": str(tmp_path)}
+        [BIN / "shaper", *command], stdout=subprocess.PIPE, text=True, env=os.environ | {"HOME": str(home)}
     ) as proxy:
         try:
-            metrics = next(line.split()[1] for line in proxy.stdout if line.strip().startswith("metrics "))
-            with urllib.request.urlopen(metrics.replace("/metrics", "/healthz"), timeout=5) as answer:
-                assert answer.status == 200
+            yield proxy
         finally:
             proxy.send_signal(signal.SIGTERM)
             proxy.stdout.read()
     assert proxy.returncode == 0
+
+
+def test_the_proxys_command_serves_and_passes_its_own_health_check(tmp_path):
+    command = [resolved(option) for option in SERVICES["proxy"]["command"]]
+    assert f"http://{command[3].partition('=')[2]}/healthz" in (DEPLOY / "Containerfile").read_text()
+    with running(command, tmp_path) as proxy:
+        metrics = next(line.split()[1] for line in proxy.stdout if line.strip().startswith("metrics "))
+        with urllib.request.urlopen(metrics.replace("/metrics", "/healthz"), timeout=20) as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize("way", WITH_VOLUNTEERS)
+def test_the_options_for_a_study_with_volunteers_in_the_document_serve(way, tmp_path):
+    more = ["--site=127.0.0.1:0", "--metrics=127.0.0.1:0"]
+    with running([*WITH_VOLUNTEERS[way], *more], tmp_path) as proxy:
+        assert any("https://lab.example.org" in line for line in proxy.stdout)
