@@ -23,7 +23,9 @@ CONDITIONS_SCHEMA = "shaper.run/1"
 SAMPLE_SCHEMA = "shaper.sample/1"
 CONDITIONS, SAMPLES, JOURNALS = "run.json", "samples.jsonl", "journal*.jsonl"
 
-STRICT = ConfigDict(extra="forbid")
+CUT = "the line is cut short; resume what was writing, or delete it"
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class RunError(Exception):
@@ -216,7 +218,7 @@ class Run:
 def parse_sample(line: bytes) -> Sample:
     """Return the sample that a line holds, or raise ValueError with the reason in one line."""
     if not line.endswith(b"\n"):
-        raise ValueError("the line is cut short; resume the run, or delete the line")
+        raise ValueError(CUT)
     return _parse(samples, SAMPLE_SCHEMA, line)
 
 
@@ -226,7 +228,7 @@ def encode_sample(sample: Sample) -> bytes:
 
 
 def _parse[T](codec: TypeAdapter[T], schema: str, text: bytes) -> T:
-    raw = from_json(text)
+    raw = from_json(text, allow_inf_nan=False)
     if not isinstance(raw, dict) or raw.get("schema") != schema:
         raise ValueError(f'it does not say "schema": "{schema}"')
     try:

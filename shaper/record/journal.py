@@ -187,7 +187,7 @@ def read(path: Path) -> Iterator[TransferRecord]:
 def parse(line: bytes) -> TransferRecord:
     """Return the record that a line holds, or raise ValueError with the reason in one line."""
     try:
-        raw = from_json(line)
+        raw = from_json(line, allow_inf_nan=False)
         if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
             raise ValueError("it names no such schema")
         return codec.validate_json(line, strict=True)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from shaper.measure.run import Resource, Run, Sample, ServerTiming
 from shaper.record.transfer import TransferRecord
-from shaper.report.lines import SAMPLES, TRANSFERS, Kind
+from shaper.report.lines import SAMPLES, TRANSFERS, Kind, records
 from shaper.report.series import unpacked
 
 HTTP = {"h1": "HTTP/1.1", "h2": "HTTP/2", "h3": "HTTP/3"}
@@ -53,12 +53,8 @@ def _all(run: Run, kind: Kind) -> Iterator[object]:
     """Yield a run's records of a kind, packed or not."""
     for file in kind.packed(run.path):
         yield from unpacked(kind, file)
-    if kind is SAMPLES and kind.lines(run.path):
-        yield from run.samples()
-    elif kind is TRANSFERS:
-        for file in kind.lines(run.path):
-            with file.open("rb") as lines:
-                yield from map(kind.parse, lines)
+    for file in kind.lines(run.path):
+        yield from records(kind, file)
 
 
 def _page(sample: Sample) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """The kinds of JSON Lines that a run holds, and the check that a file holds nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from shaper.measure.run import RunError, Sample, parse_sample
+from shaper.measure.run import CUT, RunError, Sample, parse_sample
 from shaper.record import journal
 from shaper.record.transfer import TransferRecord
 
@@ -40,15 +40,19 @@ KINDS = (SAMPLES, TRANSFERS)
 
 def check(kind: Kind, file: Path) -> int:
     """Return the number of records in a file. The first line that is none is refused with its number."""
-    number = 0
+    return sum(1 for _ in records(kind, file))
+
+
+def records(kind: Kind, file: Path) -> Iterator[object]:
+    """Yield the records of a file. The first line that is none is refused with its number."""
     try:
         with file.open("rb") as lines:
-            for line in lines:
-                number += 1
-                kind.parse(line)
+            for number, line in enumerate(lines, 1):
+                try:
+                    record = kind.parse(line)
+                except ValueError as error:
+                    said = error if line.endswith(b"\n") else CUT
+                    raise RunError(f"{file}:{number}: not a {kind.noun}: {said}") from None
+                yield record
     except OSError as error:
         raise RunError(f"{file}: {error.strerror}") from None
-    except ValueError as error:
-        cut = "" if line.endswith(b"\n") else "; it is cut short: delete it, or resume what was writing"
-        raise RunError(f"{file}:{number}: not a {kind.noun}: {error}{cut}") from None
-    return number

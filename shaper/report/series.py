@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shaper.measure.run import CONDITIONS, SAMPLE_SCHEMA, RunError, Sample
+from shaper.measure.run import CONDITIONS, CUT, SAMPLE_SCHEMA, RunError, Sample
 from shaper.record.transfer import SCHEMA as TRANSFER_SCHEMA
 from shaper.record.transfer import TransferRecord
 from shaper.report.lines import SAMPLES, TRANSFERS, Kind
@@ -58,7 +58,7 @@ def series(path: Path) -> Iterator[Series]:
 def unpacked(kind: Kind, file: Path) -> Iterator[Sample | TransferRecord]:
     """Yield the records of a packed file."""
     import duckdb  # noqa: PLC0415 - the only path that needs it
-    from pydantic import TypeAdapter  # noqa: PLC0415
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415
 
     from shaper.report.database import check_packed  # noqa: PLC0415
 
@@ -67,7 +67,13 @@ def unpacked(kind: Kind, file: Path) -> Iterator[Sample | TransferRecord]:
         check_packed(db, kind, file)
         rows = db.execute("SELECT to_json(record) FROM read_parquet(?) AS record", [str(file)])
         while batch := rows.fetchmany(1000):
-            yield from (codec.validate_json(text) for (text,) in batch)
+            for (text,) in batch:
+                try:
+                    record = codec.validate_json(text)
+                except ValidationError as error:
+                    first = error.errors(include_url=False)[0]
+                    raise RunError(f"{file}: not packed {kind.table}: {first['loc'][0]}: {first['msg']}") from None
+                yield record
 
 
 def _without_pages(found: Iterator[Series]) -> Iterator[Series]:
@@ -92,8 +98,8 @@ def _of_line(path: Path, number: int, line: bytes, form: str) -> Series:
             return _of_measurement(path, number, json.loads(line))
         return _of_record((SAMPLES if form == "sample" else TRANSFERS).parse(line))
     except (ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"{path}:{number}: not a {form} like those before it: {reason}; delete the line") from None
+        reason = f"{str(error).splitlines()[0]}; delete the line" if line.endswith(b"\n") else CUT
+        raise RunError(f"{path}:{number}: not a {form} like those before it: {reason}") from None
 
 
 def _of_record(record: object) -> Series:

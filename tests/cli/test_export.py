@@ -54,13 +54,18 @@ def test_a_packed_run_exports_the_same(run, tmp_path):
     assert export(run, tmp_path / "packed.jsonl") == lines
 
 
-def test_a_broken_run_is_refused_and_nothing_is_left_half_written(run, tmp_path):
-    with (run / "samples.jsonl").open("a") as file:
-        file.write('{"schema":"shaper.sam')
-    said = CliRunner().invoke(main, ["export", "--ooni", str(run), "-o", str(tmp_path / "out.jsonl")])
+@pytest.mark.parametrize(
+    ("form", "name", "number"), [("ooni", "samples", 25), ("har", "samples", 25), ("har", "journal-announced", 7)]
+)
+def test_a_broken_run_is_refused_and_nothing_is_left_half_written(run, tmp_path, form, name, number):
+    file = run / f"{name}.jsonl"
+    assert file.read_bytes().count(b"\n") == number - 1
+    with file.open("a") as lines:
+        lines.write('{"schema":"shaper.')
+    said = CliRunner().invoke(main, ["export", f"--{form}", str(run), "-o", str(tmp_path / "out")])
     assert said.exit_code == 2
-    assert "samples.jsonl:25: not a sample" in said.output
-    assert not (tmp_path / "out.jsonl").exists()
+    assert f"{name}.jsonl:{number}: not a " in said.output
+    assert not (tmp_path / "out").exists()
 
 
 def har(run, out):

@@ -83,6 +83,8 @@ def test_journals_are_found_by_their_names(run):
         (b"[1]\n", "shaper.sample/1"),
         (b"\xff\xfe\x00\n", "expected"),
         (encode_sample(SAMPLE).replace(b'"duration":1.5', b'"duration":"long"'), "duration"),
+        (encode_sample(SAMPLE).replace(b'"duration":1.5', b'"duration":NaN'), "expected value"),
+        (encode_sample(SAMPLE).replace(b'"duration":1.5', b'"duration":1e999'), "duration"),
         (encode_sample(SAMPLE).replace(b'"order":0', b'"order":0,"url":"https://x"'), "url"),
     ],
 )
