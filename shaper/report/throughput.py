@@ -8,12 +8,12 @@ window in which nothing came is zero; one that a flow did not live through is le
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from shaper.report.drawing import (
     WIDTH,
@@ -115,10 +115,16 @@ def _draw_panel(top: Axes, bottom: Axes, own: Sequence[Throughput], arms: Sequen
     for one in own:
         _draw_bytes(top, one, arms)
         _draw_rates(bottom, one, arms)
-    for asked in sorted({one.asked for one in own if one.asked}):
-        _draw_asked(top, bottom, asked)
+    configured = sorted({one.asked for one in own if one.asked})
+    for asked in configured:
+        _draw_asked(top, bottom, asked, "bottom" if asked == configured[-1] else "top")
     bottom.set(yscale="log", xlabel="seconds since the request")
+    least, most = bottom.get_ylim()
+    if most < 10 * least:  # else no tick has a label
+        bottom.set_ylim((least * most) ** 0.5 / 5, (least * most) ** 0.5 * 5)
     bottom.yaxis.set_major_formatter(FuncFormatter(lambda value, _: bitrate(value)))
+    bottom.yaxis.set_minor_formatter(NullFormatter())
+    bottom.xaxis.set_major_locator(MaxNLocator(4))
 
 
 def _draw_bytes(plot: Axes, one: Throughput, arms: Sequence[str]) -> None:
@@ -144,11 +150,11 @@ def _draw_rates(plot: Axes, one: Throughput, arms: Sequence[str]) -> None:
     plot.step(times, median, where="pre", color=colour, linestyle=arm_dashes(arms, one.arm), label=one.arm)
 
 
-def _draw_asked(top: Axes, bottom: Axes, asked: float) -> None:
+def _draw_asked(top: Axes, bottom: Axes, asked: float, beside: Literal["bottom", "top"]) -> None:
     ideal: dict[str, Any] = {"color": light("ink"), "linewidth": 1.0, "linestyle": (0, (1, 2))}
     (left, right), (_, most) = top.get_xlim(), top.get_ylim()
     end = min(right, most * 8000 / asked)
     top.plot([0, end], [0, end * asked / 8000], **ideal)
     top.set(xlim=(min(left, 0), right), ylim=(0, most))
     bottom.axhline(asked, label="as configured", **ideal)
-    bottom.annotate(bitrate(asked), (0.99, asked), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+    bottom.annotate(bitrate(asked), (0.99, asked), xycoords=("axes fraction", "data"), ha="right", va=beside)
