@@ -104,7 +104,7 @@ def environment() -> dict[str, str]:
 
 def shown(home: Path, name: str) -> Mutant:
     """Return a mutant with what it changes."""
-    lines = [line for line in mutmut(home, "show", name).splitlines() if re.match(r"[-+] ", line)]
+    lines = [line for line in mutmut(home, "show", name).splitlines() if re.match(r"[-+](?![-+])", line)]
     before, after = ("; ".join(line[1:].strip() for line in lines if line[0] == sign) for sign in "-+")
     return Mutant(name, before, after)
 
