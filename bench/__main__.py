@@ -8,6 +8,7 @@ one run, in turns; goals are those of a quiet machine with two cores.
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import resource
 import tempfile
@@ -121,13 +122,15 @@ async def memory(bench):
 
 
 async def processor(bench):
-    """Processor time and memory of slowed transfers at 150 kbit/s"""
+    """Processor time and memory of slowed transfers at 150 kbit/s, each time by a fresh process"""
     seconds = 4.0 if bench.quick else 10.0
     for protocol, count in (("h1", 100), ("h2", 100), ("h1", 200), ("h2", 200)):
         floor = None
-        for subject in (bench.mitmproxy, bench.shaper):
+        for make in (mitmproxy, shaper):
+            subject = bench.fresh(make)(bench.origin)
             core, a_gigabyte, size = await cost.running(subject, protocol, count, seconds=seconds)
-            ours, label = subject is bench.shaper, f"{count} {protocol}"
+            subject.stop()
+            ours, label = make is shaper, f"{count} {protocol}"
             most = 0.15 if ours and count == 200 else None
             bench.board.add(subject.name, f"share of a core, {label}", core, "", None, most)
             most = 80 if ours and count == 100 and protocol == "h1" else None
@@ -208,7 +211,8 @@ async def run(bench, chosen):
         bench.board.section(SECTIONS[name].__doc__)
         gc.collect()
         gc.freeze()
-        await SECTIONS[name](bench)
+        with bench.shaper.program.apart() if name in ("rate", "shape") else contextlib.nullcontext():
+            await SECTIONS[name](bench)
 
 
 def main():

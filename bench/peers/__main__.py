@@ -78,7 +78,8 @@ async def rates(peers, results, quick):
         for subject in peers.slowing:
             burst = BURST if subject.name == "shaper" else 0
             for protocol in speaks(subject):
-                value, _ = await accuracy.once(subject, protocol, rate, size, burst)
+                with subject.program.apart():
+                    value, _ = await accuracy.once(subject, protocol, rate, size, burst)
                 column = f"{rate / 1e6:g}M {size}"
                 results.add(
                     "rates", f"{subject.name} {protocol}", column, value and value * rate / subject.configured(rate)
@@ -90,7 +91,9 @@ async def shapes(peers, results, _):
     for subject in peers.slowing:
         for protocol in speaks(subject):
             row = f"{subject.name} {protocol}"
-            for each in await accuracy.shape(subject, protocol, SLOW):
+            with subject.program.apart():
+                lines = await accuracy.shape(subject, protocol, SLOW)
+            for each in lines:
                 rate = subject.configured(SLOW)
                 results.add("shapes", row, "distance, kB", line.distance(each, rate) / 1000)
                 results.add("shapes", row, "CV in 100 ms", line.variation(each))
