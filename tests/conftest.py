@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from shaper.onboarding.roster import open_roster
-from shaper.record.sparing import SPARING
+from shaper.record.log import SELDOM
 
 # Busy machines are slow, which is no counterexample; and on CI every run tries the same examples.
 settings.register_profile(
@@ -34,7 +34,7 @@ def needs():
 @pytest.fixture(autouse=True)
 def tell_anew():
     """Tell what another test has told within the last minute."""
-    SPARING.forget()
+    SELDOM.forget()
 
 
 @pytest.fixture

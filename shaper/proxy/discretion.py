@@ -8,7 +8,7 @@ theirs. And what breaks for every request alike is told once a minute.
 import logging
 import traceback
 
-from shaper.record.sparing import SPARING
+from shaper.record.log import SELDOM
 
 TALKATIVE = ("mitmproxy", "asyncio", "hpack", "h2", "h11", "wsproto")
 
@@ -39,4 +39,4 @@ def install() -> None:
         logger.propagate = False
         logger.handlers = [DISCREET]
     for name in REPEATING:
-        logging.getLogger(f"shaper.proxy.{name}").addFilter(SPARING)
+        logging.getLogger(f"shaper.proxy.{name}").addFilter(SELDOM)

@@ -55,6 +55,14 @@ class Seldom(logging.Filter):
             record.msg, record.args = f"{record.getMessage()} (and {left_out} times since it was said last)", None
         return True
 
+    def forget(self) -> None:
+        """Say everything anew."""
+        self._said.clear()
+
+
+SELDOM = Seldom()
+"""For loggers that repeat themselves, whoever writes the log: shaper may be an addon of somebody else's tool."""
+
 
 def begin() -> None:
     """Write warnings and errors to standard error."""

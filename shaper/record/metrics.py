@@ -29,11 +29,11 @@ from shaper.record.bound import Bound
 from shaper.record.fallback import Fallback
 from shaper.record.families import Families
 from shaper.record.journal import Loss
-from shaper.record.sparing import SPARING
+from shaper.record.log import SELDOM
 from shaper.record.transfer import Outcome, TransferRecord, Wait
 
 log = logging.getLogger(__name__)
-log.addFilter(SPARING)
+log.addFilter(SELDOM)
 
 ENUMERATED = frozenset(
     str(member)

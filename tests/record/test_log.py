@@ -68,3 +68,12 @@ def test_what_was_said_is_not_remembered_without_end(written):
         logger.handle(logging.LogRecord("shaper.tested", logging.ERROR, "x.py", number, "Here.", None, None))
     assert len(lines) == 3 * log.KEPT
     assert len(logger.handlers[0].filters[0]._said) <= log.KEPT
+
+
+def test_what_is_forgotten_is_said_anew(written):
+    logger, lines, _ = written
+    for _ in range(2):
+        fail(logger, ValueError())
+        logger.handlers[0].filters[0].forget()
+    assert len(lines) == 2
+    assert lines[0] == lines[1]

@@ -25,8 +25,8 @@ from shaper.measure.run import Outcome
 from shaper.policy.load import loads
 from shaper.proxy.server import ConnectTo, Proxy, Settings
 from shaper.record.bound import Bound
+from shaper.record.log import SELDOM
 from shaper.record.metrics import Metrics
-from shaper.record.sparing import SPARING
 from tests.e2e.conftest import Records, until
 
 POLICY = """
@@ -219,7 +219,7 @@ async def lab(whole_lab, caplog):
     assert await lab.settled()
     tasks, descriptors = asyncio.all_tasks(), _descriptors()
     bounded = {bound: lab.bounded(bound) for bound in Bound}
-    SPARING.forget()
+    SELDOM.forget()
     yield lab
     while lab.writers:
         lab.writers.pop().transport.abort()
