@@ -143,10 +143,11 @@ async def processor(bench):
 async def crowd(bench):
     """A thousand transfers at 150 kbit/s on one core"""
     for protocol, count in (("h1", 200), ("h2", 200)) if bench.quick else (("h1", 200), ("h1", 1000), ("h2", 1000)):
-        ratios, times, core = await scale.many(bench.shaper, protocol, count, SLOW)
+        ratios, times, core, gap = await scale.many(bench.shaper, protocol, count, SLOW)
         label = f"{count} {protocol}"
         bench.board.add("shaper", f"slowest of all, achieved/configured, {label}", min(ratios), "", 0.98)
         bench.board.add("shaper", f"fastest of all, achieved/configured, {label}", max(ratios), "", None, 1.02)
+        bench.board.add("shaper", f"longest gap, {label}", 1000 * gap, "ms", None, 60 if count == 200 else None)
         bench.board.add("shaper", f"page p50 beside {label}", 1000 * collateral.percentile(times, 0.5), "ms")
         bench.board.add("shaper", f"page p99 beside {label}", 1000 * collateral.percentile(times, 0.99), "ms", None, 50)
         bench.board.add("shaper", f"share of a core, {label}", core, "", None, 1.0)

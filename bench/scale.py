@@ -8,12 +8,17 @@ from bench.cost import close_all, sessions_for
 
 
 class Counter:
-    """Counts the body bytes of one transfer since `restart`."""
+    """Counts the body bytes of one transfer, and notes the longest time without any, since `restart`."""
 
     def __init__(self):
-        self.size = 0
+        self.restart()
+
+    def restart(self):
+        self.size, self.gap, self._last = 0, 0.0, monotonic()
 
     def __call__(self, size):
+        now = monotonic()
+        self.gap, self._last = max(self.gap, now - self._last), now
         self.size += size
 
 
@@ -31,17 +36,20 @@ async def started(subject, sessions, count):
 
 
 async def many(subject, protocol, count, rate, *, seconds=10.0):
-    """Return each transfer's achieved over configured rate, the page's times beside them, and the share of a core."""
+    """Return each transfer's achieved over configured rate, the page's times beside them, the share of a core that this
+    took, and the longest time in which any transfer got nothing."""
     sessions = await sessions_for(subject, protocol, count)
     other = await subject.connect("h1")
     counters, tasks = await started(subject, sessions, count)
     await asyncio.sleep(3)
-    begun, cpu, before = monotonic(), subject.program.cpu(), [counter.size for counter in counters]
+    for counter in counters:
+        counter.restart()
+    begun, cpu = monotonic(), subject.program.cpu()
     times = await page_times(other, subject.page, seconds)
     elapsed, used = monotonic() - begun, subject.program.cpu() - cpu
-    ratios = [8 * (counter.size - had) / elapsed / rate for counter, had in zip(counters, before, strict=True)]
+    ratios = [8 * counter.size / elapsed / rate for counter in counters]
     await _leave(tasks, [*sessions, other])
-    return ratios, times, used / elapsed
+    return ratios, times, used / elapsed, max(counter.gap for counter in counters)
 
 
 async def _leave(tasks, sessions):
