@@ -11,10 +11,17 @@ from hypothesis import strategies as st
 from mitmproxy import ctx
 
 from shaper.policy.load import quick
-from shaper.proxy.proxy_protocol import SIGNATURE, MalformedError, parse_v1, parse_v2, read_header
+from shaper.proxy.proxy_protocol import SIGNATURE, MalformedError, install, parse_v1, parse_v2, read_header
 from shaper.proxy.server import Proxy, Settings
 
 BODY = b"\xc0\x00\x02\x01\x7f\x00\x00\x01" + struct.pack("!HH", 5678, 8080)
+
+
+@pytest.fixture(autouse=True)
+def as_they_come():
+    """Have later proxies of this process ask nobody for a header."""
+    yield
+    install([])
 
 
 def v2(command=0x21, family=0x11, body=BODY):
