@@ -150,8 +150,8 @@ class Channel:
             return self._wait_for_client(now) if self._pacer.backlog else None
         before = self._pacer.backlog
         release = self._due(now)
-        waited = now - self._wait_since if self._wait is Wait.SHAPER else 0.0
         backlog = self._pacer.backlog
+        waited = now - self._wait_since if self._wait is Wait.SHAPER and backlog else 0.0
         self._enter(Wait.SHAPER if backlog else Wait.RECEIVING, now)
         if size := before - backlog:
             self._levels.backlog -= size

@@ -68,10 +68,11 @@ class LiveTransfer:
         self.backlog_peak = max(self.backlog_peak, backlog)
 
     def gave(self, size: int, now: float, waited: float) -> None:
-        """Note `size` bytes passed on, after the shaper held them for `waited` seconds (0: not).
+        """Note `size` bytes passed on, after the shaper held them for `waited` seconds (0: not, or the last of them).
 
         The rate is measured from one wait to the next, so that neither a burst nor what a bucket earned while the
-        origin was slow counts: the first wait only empties the bucket.
+        origin was slow counts: the first wait only empties the bucket. Nor does a wait that ends with the last byte
+        held, which may have been for more than there was: a whole window.
         """
         self.first_at = now if self.first_at is None else self.first_at
         self.size += size

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shaper.pacing.limit import Limit, Scope
+from shaper.pacing.limit import Limit, Manner, Scope
 from shaper.pacing.pacer import Pacer
 from shaper.pacing.watermark import Watermark
 from shaper.proxy.channel import Channel, Levels
@@ -23,13 +23,13 @@ METRICS = Metrics()
 class Peer:
     """Both ends of a channel: takes bytes unless it is `full`, and counts what it is told as its gate."""
 
-    def __init__(self, ticker, rate=1000.0, burst=100.0, **pacing):
+    def __init__(self, ticker, rate=1000.0, burst=100.0, manner=Manner.SMOOTH, **pacing):
         self.ticker, self.levels = ticker, Levels()
         self.got, self.full, self.held, self.drained = b"", False, 0, 0
         self.live = LiveTransfer(policy(), ticker.now, datetime.now(UTC))
         self.channel = Channel(
             live=self.live,
-            pacer=Pacer([Limit(Scope.RESPONSE, rate, burst).make_bucket()] if rate else [], **pacing),
+            pacer=Pacer([Limit(Scope.RESPONSE, rate, burst, manner).make_bucket()] if rate else [], **pacing),
             mark=Watermark(3000, 1500),
             gate=self,
             send=self.take,
@@ -209,3 +209,11 @@ def test_what_passes_at_once_was_never_held(peer):
     assert one.live.backlog_peak == 980
     one.ticker.pass_time(0.5)
     assert one.live.backlog_peak == 980
+
+
+@pytest.mark.parametrize("manner", [Manner.SMOOTH, Manner.WINDOW])
+def test_the_rate_is_the_caps_however_much_of_the_last_allowance_is_used(peer, manner):
+    one = peer(manner=manner)
+    one.channel.push(bytes(3100))
+    one.ticker.pass_time(10)
+    assert one.live.finish(Outcome.COMPLETE, one.ticker.now).achieved == pytest.approx(8000)
