@@ -21,9 +21,9 @@ TURN = 0.002
 """Seconds of alarms in one go; then everything else in the event loop has its turn."""
 
 BUSY = 500.0
-GRAIN = 0.002, 0.004
+GRAIN = 0.002
 """Beyond BUSY wakes a second, alarms within GRAIN seconds go off together: one wake of the loop, and one write to an
-HTTP/2 connection, for several. The second once pieces have grown to twice their size."""
+HTTP/2 connection, for several."""
 
 EASY, BUDGET = 1000.0, 5500.0
 """Wakes a second from which on pieces grow, and that the proxy never reaches however many transfers there are. At 150
@@ -95,8 +95,7 @@ class Ticker:
 
     def _arm(self, when: float) -> None:
         if self._demand > BUSY:
-            grain = GRAIN[self.stretch >= 2]
-            when = ceil(when / grain) * grain
+            when = ceil(when / GRAIN) * GRAIN
         self._armed_for = when
         if self._fd >= 0:
             os.timerfd_settime(self._fd, flags=os.TFD_TIMER_ABSTIME, initial=max(when, 1e-9))
