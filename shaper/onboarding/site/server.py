@@ -76,13 +76,15 @@ def serve(
 
     def run() -> None:
         asyncio.set_event_loop(loop)
-        server = loop.run_until_complete(start())
         loop.run_forever()
+        server = starting.result()
         server.stop()
         loop.run_until_complete(server.close_all_connections())
         loop.close()
         workers.shutdown(wait=False, cancel_futures=True)
 
+    starting = asyncio.run_coroutine_threadsafe(start(), loop)
     thread = Thread(target=run, name="site", daemon=True)
     thread.start()
+    starting.result()  # a loop that is not yet running would forget that it is to stop
     return Serving(host, int(sockets[0].getsockname()[1]), loop, thread)

@@ -35,6 +35,14 @@ def test_a_page_is_served(serving):
         assert answer.url.endswith("/consent")
 
 
+def test_a_site_may_be_closed_as_soon_as_it_is_there(app):
+    for _ in range(20):
+        serving = serve(app)
+        serving.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((serving.host, serving.port), timeout=20)
+
+
 @pytest.mark.parametrize(
     "request_",
     [
