@@ -87,8 +87,8 @@ def _sockets(which):
 async def read_ahead(subject, protocol, count, *, stalled=False, seconds=20.0):
     """Return by how many bytes a transfer is ahead of its client after so many seconds, and its memory.
 
-    Read-ahead is what the origin's kernel saw acknowledged and the client did not take out of its kernel, TLS and
-    framing included. What a client's own TLS library holds counts as read.
+    Read-ahead is what the origin's kernel saw acknowledged and the client did not read, TLS and framing included. Of a
+    client that stalls, its TLS library reads on for a while: there, what left the client's kernel counts as read.
     """
     port = subject.proxy[1] if subject.proxy else urlsplit(subject.url()).port
     before, before_read = acknowledged(subject.origin.port), read_from(port)
@@ -96,6 +96,9 @@ async def read_ahead(subject, protocol, count, *, stalled=False, seconds=20.0):
     more = {"receive_buffer": 8192, "window": 65_536} if stalled else {}
     sessions = await sessions_for(subject, protocol, count, **more)
     appetite = Appetite(stall_after=1) if stalled else Appetite()
+    got = [0]
+    for session in sessions:
+        _count_reads(session, got)
     tasks = [
         asyncio.create_task(
             sessions[i % len(sessions)].request(
@@ -107,7 +110,7 @@ async def read_ahead(subject, protocol, count, *, stalled=False, seconds=20.0):
     await asyncio.sleep(seconds)
     after, read = acknowledged(subject.origin.port), read_from(port)
     ahead = sum(size - before.get(peer, 0) for peer, size in after.items())
-    ahead -= sum(size - before_read.get(client, 0) for client, size in read.items())
+    ahead -= sum(size - before_read.get(client, 0) for client, size in read.items()) if stalled else got[0]
     memory = subject.program.memory() - memory
     for task in tasks:
         task.cancel()
