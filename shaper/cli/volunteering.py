@@ -26,7 +26,7 @@ from shaper.onboarding.site.app import change_study, make_site
 from shaper.onboarding.site.certificate import Certificate
 from shaper.onboarding.site.server import serve
 from shaper.onboarding.site.study import Study
-from shaper.onboarding.site.trial import Piece
+from shaper.onboarding.site.trial import Kind, Piece
 from shaper.onboarding.site.via import introduction
 from shaper.policy.judge import Judge
 from shaper.policy.model import Policy
@@ -40,7 +40,7 @@ from shaper.record.metrics import Metrics
 from shaper.record.transfer import Recorder
 
 TEST = "test.shaper.lab"
-PIECES = (
+PIECES: tuple[tuple[Kind, str], ...] = (
     ("text", "/index.html"), ("photo", "/photos/dusk.jpg"), ("photo", "/photos/contours.png"),
     ("video", "/video/train.mp4"),
 )  # fmt: skip
@@ -146,7 +146,7 @@ class Volunteering:
 
 
 def _pieces() -> tuple[Piece, ...]:
-    return tuple(Piece(kind, path, assets()[path].size) for kind, path in PIECES)  # type: ignore[arg-type]
+    return tuple(Piece(kind, path, assets()[path].size) for kind, path in PIECES)
 
 
 def _tls(authority: Authority) -> ssl.SSLContext:

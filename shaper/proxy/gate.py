@@ -99,11 +99,11 @@ class GatedReader:
     def doubt(self) -> None:
         """Read little until it is known what the connection is for: the layers keep all of it until then."""
         self._early = EARLY
-        self._transport.max_size = READ[0]  # type: ignore[attr-defined]
+        _read_at_most(self._transport, READ[0])
 
     def trust(self, most: int = READ[0]) -> None:
         """Read on, at most so much at once."""
-        self._transport.max_size = most  # type: ignore[attr-defined]
+        _read_at_most(self._transport, most)
         if self._early is not None:
             self._early = None
             self.let_go()
@@ -129,7 +129,12 @@ class GatedReader:
 
     def widen(self, size: int) -> None:
         """Read a part of that at once."""
-        self._transport.max_size = min(max(READ[0], size // 16), READ[1])  # type: ignore[attr-defined]
+        _read_at_most(self._transport, min(max(READ[0], size // 16), READ[1]))
+
+
+def _read_at_most(transport: asyncio.BaseTransport, size: int) -> None:
+    """Have a transport take so many bytes at once. Only asyncio's socket transports have this, without a word of it."""
+    transport.max_size = size  # type: ignore[attr-defined]
 
 
 def put_before(connection: Connection, handler: ConnectionHandler) -> None:
@@ -209,7 +214,7 @@ class StreamGate:
 
     def widen(self, size: int) -> None:
         """Enlarge the stream's window by `size`. Windows bound what comes, so reads need not be small."""
-        self._lane.writer.transport.max_size = READ[1]  # type: ignore[attr-defined]
+        _read_at_most(self._lane.writer.transport, READ[1])
         self._connection.repay(self._stream_id, size)
         self._flush()
 

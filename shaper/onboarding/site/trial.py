@@ -12,11 +12,14 @@ OVERHEAD = 1.0  # seconds for connections and the pauses between pieces
 MEDIA = {"text": MediaClass.OTHER, "photo": MediaClass.IMAGE, "video": MediaClass.VIDEO}
 
 
+type Kind = Literal["text", "photo", "video"]
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """One thing to load from the lab's origin."""
 
-    kind: Literal["text", "photo", "video"]
+    kind: Kind
     path: str
     size: int  # bytes
 
