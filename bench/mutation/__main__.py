@@ -50,13 +50,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.mutation", description=__doc__.partition("\n")[0])
     parser.add_argument("floor", choices=["pacing", "policy"])
     parser.add_argument("modules", nargs="*", help="of that floor, such as judge; all if none is named")
+    parser.add_argument("--children", type=int, default=os.cpu_count(), help="mutants tried at a time; all cores")
     asked = parser.parse_args()
     floor, some = asked.floor, [f"shaper.{asked.floor}.{module}.*" for module in asked.modules]
     if not importlib.util.find_spec("mutmut"):
         print("mutmut is not installed: .venv/bin/pip install mutmut")
         return 2
     home = copy(floor)
-    mutmut(home, "run", "--max-children", str(os.cpu_count()), *some, quiet=False)
+    mutmut(home, "run", "--max-children", str(asked.children), *some, quiet=False)
     told = re.findall(r"^ +(\S+): (.+)$", mutmut(home, "results", "--all", "true"), re.MULTILINE)
     states = [(name, state) for name, state in told if state != "not checked"]
     unsure = [shown(home, name) for name, state in states if state != "killed"]

@@ -236,7 +236,7 @@ def _reason(details: ErrorDetails) -> tuple[str, str, Where]:
         return problem.format(key=key, value=value), remedy, ()
     if kind in {"enum", "literal_error"}:
         expected = str(context["expected"]).replace("'", '"')
-        near = get_close_matches(str(details["input"]), re.findall(r'"(.*?)"', expected), n=1)
+        near = get_close_matches(str(details["input"]), re.findall(r'"(.*?)"', expected))
         return f"{value} is not known", f'did you mean "{near[0]}"?' if near else f"write {expected}", ()
     return f"{value}: {details['msg'][:1].lower()}{details['msg'][1:]}", "see docs/policy.md", ()
 

@@ -74,7 +74,7 @@ class Model(BaseModel):
     def _has_only_known_keys(cls, data: Any) -> Any:
         for key in data if isinstance(data, dict) else ():
             if key not in cls.model_fields:
-                near = get_close_matches(str(key), cls.model_fields, n=1)
+                near = get_close_matches(str(key), cls.model_fields)
                 remedy = f'did you mean "{near[0]}"?' if near else "the keys here are " + ", ".join(cls.model_fields)
                 raise RefusedError(f"unknown key {shown(key)}", remedy, (key,))
         return data
@@ -349,6 +349,6 @@ class Policy(Model):
 def _known(kind: str, names: Collection[str], known: Collection[str], at: At) -> None:
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
+            near = get_close_matches(name, known)
             remedy = f'did you mean "{near[0]}"?' if near else f"define it under {kind}s"
             raise RefusedError(f'there is no {kind} "{name}"', remedy, at)

@@ -1,5 +1,7 @@
 """Arms and rollouts: stable for a client, in proportion over many, independent of each other."""
 
+import hmac
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +27,24 @@ def test_a_client_keeps_its_arm_and_place(key, study, arms, pseudonym):
 def test_a_draw_is_one_of_the_arms_and_a_place_below_one(key, study, arms, pseudonym):
     arm, place = Assignment(key, study, arms).draw(Person(pseudonym))
     assert arm in (arms or [""])
+    assert 0 <= place < 1
+
+
+def place_by_hand(key, study, label, pseudonym):
+    digest = hmac.new(key, f"{study}\0{label}\0{pseudonym}".encode(), "sha256").digest()
+    return (int.from_bytes(digest[:8], "big") // 2**11) / 2**53
+
+
+@pytest.mark.parametrize("pseudonym", [f"client-{number}" for number in range(8)])
+def test_whoever_has_the_key_can_draw_again_with_another_release(pseudonym):
+    arm = "control" if place_by_hand(b"key", "study", "arm", pseudonym) < 0.5 else "treatment"
+    place = place_by_hand(b"key", "study", "rollout", pseudonym)
+    assert Assignment(b"key", "study", HALVES).draw(Person(pseudonym)) == (arm, place)
+
+
+def test_what_a_shell_passes_on_undecoded_is_drawn_too():
+    arm, place = Assignment(b"key", "study", HALVES).draw(Person("\udcff"))
+    assert arm in HALVES
     assert 0 <= place < 1
 
 
