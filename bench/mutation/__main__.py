@@ -60,7 +60,8 @@ def main() -> int:
     mutmut(home, "run", "--max-children", str(asked.children), *some, quiet=False)
     told = re.findall(r"^ +(\S+): (.+)$", mutmut(home, "results", "--all", "true"), re.MULTILINE)
     states = [(name, state) for name, state in told if state != "not checked"]
-    unsure = [shown(home, name) for name, state in states if state != "killed"]
+    noticed = {"killed", "timeout"}  # an endless loop is noticed, too
+    unsure = [shown(home, name) for name, state in states if state not in noticed]
     print(f"{len(states)} mutants, {len(unsure)} to be looked at again")
     survivors = [mutant for mutant in unsure if survives(home, floor, mutant)]
     strange = 0

@@ -16,9 +16,7 @@ from shaper.policy.words import ADMISSIONS, REASONS, effects, objection
 type Line = tuple[str, str]
 
 
-def explanation(
-    judge: Judge, facts: Facts, person: Person, now: datetime, connection_only: bool = False
-) -> Iterator[Line]:
+def explanation(judge: Judge, facts: Facts, person: Person, now: datetime, connection_only: bool) -> Iterator[Line]:
     """Yield labels and lines: what is decided for the connection and, if it is intercepted, for the message."""
     admitted = admit(judge, [facts.host], Standing(person), now)
     verdict, case = admitted.verdict, judge.connection_case(facts.host, person, now)

@@ -23,7 +23,7 @@ class HostSet:
         return name in self._exact or self._is_below(name) or any(part in name for part in self._parts)
 
     def _is_below(self, name: str) -> bool:
-        dot = name.find(".") if self._suffixes else -1
+        dot = name.find(".")
         while dot >= 0:
             if name[dot + 1 :] in self._suffixes:
                 return True

@@ -114,6 +114,12 @@ def test_what_is_allowed_by_name_is_reached(allowed):
     assert refusal("192.168.1.1", host="other.example", rules=rules) is Refusal.PRIVATE
 
 
+def test_an_address_may_be_allowed_as_a_url_has_it():
+    rules = Destinations.parse(["[fd00::1]"])
+    assert refusal("fd00::1", host="name.example", rules=rules) is None
+    assert refusal("fd00::2", host="name.example", rules=rules) is Refusal.PRIVATE
+
+
 def test_an_allowed_network_is_reached_in_its_mapped_form_too():
     rules = Destinations.parse(["10.1.0.0/16"])
     assert refusal("::ffff:10.1.2.3", rules=rules) is None

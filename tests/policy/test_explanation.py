@@ -47,7 +47,8 @@ def test_a_whole_connection_is_explained_without_a_message(policy, now):
 def test_an_upload_through_a_connection_that_is_slowed_downwards_passes(policy, now):
     upload = Facts("pbs.twimg.com", method="POST", up=True)
     assert explain(Judge(policy(WHOLE)), now, upload)[-1][1].startswith("uncapped: passes")
-    assert explain(Judge(policy(WHOLE | {"direction": "both"})), now, upload)[-1][1].startswith("matched")
+    for direction in ("up", "both"):
+        assert explain(Judge(policy(WHOLE | {"direction": direction})), now, upload)[-1][1].startswith("matched")
 
 
 def test_of_an_intercepted_connection_alone_no_verdict_is_claimed(policy, now):
@@ -85,7 +86,7 @@ def test_an_explanation_always_ends_in_the_verdict_of_the_judge(host, content_ty
 def test_the_policy_the_host_and_the_client_are_told_as_they_are(policy, now):
     phases = {"phases": [{"name": name, "start": "2021-03-12T00:00Z"} for name in ("one", "two")]}
     judge = Judge(policy(SLOW | {"phases": ["one"]}, **ARMS, **phases))
-    lines = list(explanation(judge, JPEG, Person(arm="control"), now))
+    lines = list(explanation(judge, JPEG, Person(arm="control"), now, connection_only=False))
     assert lines[0] == ("policy", f"s, {judge.policy.digest[:19]}")
     assert ("client", "arm control; phases in force: one, two") in lines
     assert explain(judge, now, Facts("example.org"))[0] == ("host", "example.org: no target")

@@ -9,7 +9,14 @@ from shaper.policy.refused import RefusedError, shown
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("a b", '"a b"'), (150, '"150"'), (True, '"true"'), (None, '"null"'), ("a\nb", '"a\N{REPLACEMENT CHARACTER}b"')],
+    [
+        ("a b", '"a b"'),
+        (150, '"150"'),
+        (True, '"true"'),
+        (None, '"null"'),
+        ("a\nb", '"a\N{REPLACEMENT CHARACTER}b"'),
+        ("x" * 61, f'"{60 * "x"}"'),
+    ],
 )
 def test_a_value_is_shown_as_a_file_says_it(value, text):
     assert shown(value) == text

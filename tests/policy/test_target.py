@@ -18,7 +18,11 @@ def host_set(*hosts):
     ("pattern", "inside", "outside"),
     [
         ("twimg.com", ["twimg.com", "TWIMG.COM.", "twimg.com:443"], ["pbs.twimg.com", "xtwimg.com", "com", ""]),
-        ("*.twimg.com", ["pbs.twimg.com", "a.b.twimg.com:443"], ["twimg.com", "xtwimg.com", "twimg.com.evil.example"]),
+        (
+            "*.twimg.com",
+            ["pbs.twimg.com", "a.b.twimg.com:443", ".twimg.com"],
+            ["twimg.com", "xtwimg.com", "twimg.com.evil.example"],
+        ),
         ({"contains": "t.co"}, ["t.co", "microsoft.com", "reddit.com", "T.CO:443"], ["twitter.example"]),
         ("bücher.example", ["xn--bcher-kva.example", "BÜCHER.example"], ["bucher.example"]),
         ("xn--bcher-kva.example", ["bücher.example"], ["bucher.example"]),
