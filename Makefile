@@ -43,9 +43,11 @@ mutation: setup
 	$(PYTHON) -m bench.mutation pacing
 	$(PYTHON) -m bench.mutation policy
 
-# Beside nginx, Squid, HAProxy, Envoy and mitmproxy; writes docs/benchmarks.md.
+# Beside nginx, Squid, HAProxy, Envoy and mitmproxy, in two separate runs; writes docs/benchmarks.md. Needs root, for veth.
+PEER_RUNS := build/peers-1.json build/peers-2.json
 bench-peers: setup
-	$(PYTHON) -m bench.peers
+	for run in $(PEER_RUNS); do $(PYTHON) -m bench.peers --save $$run || exit 1; done
+	$(PYTHON) -m bench.peers --write $(PEER_RUNS)
 
 # How faithful each manner is to a policer that drops; needs root. Writes the tables of docs/fidelity.md.
 bench-fidelity: setup

@@ -2,22 +2,24 @@
 
 import asyncio
 import gc
+import os
 import re
 import subprocess
 from contextlib import contextmanager
+from functools import partial
 from time import monotonic
 from urllib.parse import urlsplit
 
-from bench.collateral import slowed
+from bench.collateral import sessions_of, slowed
 from shaper.lab.origin import Origin as LabOrigin
 from shaper.measure.fetched import Appetite
 
-ACKED = re.compile(r"bytes_acked:(\d+)")
+PID = re.compile(r"pid=(\d+)")
 RECEIVED = re.compile(r"bytes_received:(\d+)")
 
 
 async def sessions_for(subject, protocol, count, **more):
-    return [await subject.connect(protocol, **more) for _ in range(count if protocol == "h1" else -(-count // 90))]
+    return await sessions_of(subject, protocol, count if protocol == "h1" else -(-count // 90), **more)
 
 
 async def close_all(sessions):
@@ -31,25 +33,26 @@ async def running(subject, protocol, count, *, seconds=8.0, settle=3.0):
     before = subject.program.memory()
     sessions = await sessions_for(subject, protocol, count)
     async with slowed(subject, sessions, count, settle):
-        got = [0]
-        for session in sessions:
-            _count_reads(session, got)
+        read = Reads(sessions)
         cpu, begun = subject.program.cpu(), monotonic()
         await asyncio.sleep(seconds)
-        spent, elapsed, size = subject.program.cpu() - cpu, monotonic() - begun, got[0]
+        spent, elapsed, size = subject.program.cpu() - cpu, monotonic() - begun, read.size
         memory = subject.program.memory() - before
     await close_all(sessions)
     return spent / elapsed, spent / size * 1e9 if size else None, memory / count
 
 
-def _count_reads(session, got):
-    receive = session.receive
+class Reads:
+    """Counts the bytes that sessions read from now on."""
 
-    def counting(data, since, now):
-        got[0] += len(data)
+    def __init__(self, sessions):
+        self.size = 0
+        for session in sessions:
+            session.receive = partial(self._take, session.receive)
+
+    def _take(self, receive, data, since, now):
+        self.size += len(data)
         receive(data, since, now)
-
-    session.receive = counting
 
 
 @contextmanager
@@ -68,37 +71,32 @@ def on_lab_origin(subject):
     return subject
 
 
-def acknowledged(port):
-    """Return, by peer, how many bytes this port's connections saw acknowledged: taken, if only into a kernel."""
-    shown = _sockets(f"sport = :{port}")
-    return {line.split()[4]: int(found[1]) for line in shown if (found := ACKED.search(line))}
+def received(port, program=None):
+    """Return the bytes that this port's clients were sent, and those that still wait in their kernels, by client.
 
-
-def read_from(port):
-    """Return, by client, how many bytes the clients of this port took out of their kernels."""
-    shown = _sockets(f"dport = :{port}")
-    return {line.split()[3]: int(found[1]) - int(line.split()[1]) for line in shown if (found := RECEIVED.search(line))}
-
-
-def _sockets(which):
-    return subprocess.run(["ss", "-tinHO", which], capture_output=True, text=True, check=True).stdout.splitlines()
+    The clients are this process's, or the program's.
+    """
+    command = [*(program.within if program else ()), "ss", "-tinpHO", f"dport = :{port}"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    pids = {*map(str, program.pids() if program else [os.getpid()])}
+    return {
+        line.split()[3]: (int(found[1]), int(line.split()[1]))
+        for line in shown
+        if pids.intersection(PID.findall(line)) and (found := RECEIVED.search(line))
+    }
 
 
 async def read_ahead(subject, protocol, count, *, stalled=False, seconds=20.0):
     """Return by how many bytes a transfer is ahead of its client after so many seconds, and its memory.
 
-    Read-ahead is what the origin's kernel saw acknowledged and the client did not read, TLS and framing included. Of a
-    client that stalls, its TLS library reads on for a while: there, what left the client's kernel counts as read.
+    Read-ahead is what the origin sent to the subject's kernel and the client did not read, TLS and framing included.
+    Of a client that stalls, its TLS library reads on for a while: there, what left the client's kernel counts as read.
     """
     port = subject.proxy[1] if subject.proxy else urlsplit(subject.url()).port
-    before, before_read = acknowledged(subject.origin.port), read_from(port)
-    memory = subject.program.memory()
+    memory, before = subject.program.memory(), received(subject.origin.port, subject.program)
     more = {"receive_buffer": 8192, "window": 65_536} if stalled else {}
     sessions = await sessions_for(subject, protocol, count, **more)
-    appetite = Appetite(stall_after=1) if stalled else Appetite()
-    got = [0]
-    for session in sessions:
-        _count_reads(session, got)
+    appetite, read = Appetite(stall_after=1 if stalled else None), Reads(sessions)
     tasks = [
         asyncio.create_task(
             sessions[i % len(sessions)].request(
@@ -108,9 +106,9 @@ async def read_ahead(subject, protocol, count, *, stalled=False, seconds=20.0):
         for i in range(count)
     ]
     await asyncio.sleep(seconds)
-    after, read = acknowledged(subject.origin.port), read_from(port)
-    ahead = sum(size - before.get(peer, 0) for peer, size in after.items())
-    ahead -= sum(size - before_read.get(client, 0) for client, size in read.items()) if stalled else got[0]
+    after = received(subject.origin.port, subject.program)
+    ahead = sum(size - before.get(client, (0, 0))[0] for client, (size, _) in after.items())
+    ahead -= sum(size - waits for size, waits in received(port).values()) if stalled else read.size
     memory = subject.program.memory() - memory
     for task in tasks:
         task.cancel()

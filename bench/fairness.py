@@ -30,7 +30,7 @@ def subject(home, origin):
 
 async def together(subject, cap, *, seconds=10.0, late=0.0, protocols=TEN):
     """Return each transfer's line, in seconds since all were settled; the last one began `late` seconds later."""
-    shared = await subject.connect("h2", cap)
+    shared = await subject.connect("h2", cap) if "h2" in protocols else None
     sessions = [await subject.connect("h1", cap) if each == "h1" else shared for each in protocols]
     lines, tasks, joined = [[] for _ in sessions], [], 0.0
     try:
@@ -48,7 +48,7 @@ async def together(subject, cap, *, seconds=10.0, late=0.0, protocols=TEN):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for session in {shared, *sessions}:
+        for session in set(sessions):
             await session.close()
     return [[(at - begin, size) for at, size in line] for line in lines]
 

@@ -25,7 +25,7 @@ http {{
   uwsgi_temp_path {home}/t4; scgi_temp_path {home}/t5;
   ssl_certificate {home}/leaf.pem; ssl_certificate_key {home}/leaf.pem;
   server {{
-    listen 127.0.0.1:{h2} ssl http2; listen 127.0.0.1:{plain};
+    listen 127.0.0.1:{h2} ssl http2 backlog=4096; listen 127.0.0.1:{plain};
     listen 127.0.0.1:{tunnel} ssl http2;
     rewrite ^/r[0-9]+(?:/[0-9]+)?(/.*)$ $1 last;
     location /slow/ {{ rewrite ^/slow(/.*)$ $1 break; limit_rate 18750; }}

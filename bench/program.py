@@ -20,12 +20,16 @@ def free_port():
 class Program:
     """A process with all its children. What it prints is kept in `log`."""
 
+    within: tuple[str, ...] = ()
+    """What goes before every command, to run it in another network namespace."""
+
     def __init__(self, *command, log: Path, env=None):
-        self.log = log
+        self.name, self.log = command[0], log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, start_new_session=True
-            )
+                (*self.within, *command), stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env,
+                start_new_session=True,
+            )  # fmt: skip
         atexit.register(self.stop)
 
     def wait_for(self, port=None, text=None, seconds=20.0):
@@ -40,7 +44,7 @@ class Program:
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                     return time.monotonic() - begun
             time.sleep(0.005)
-        raise SystemExit(f"{self.process.args[0]} did not start:\n{self.printed()[-2000:]}")
+        raise SystemExit(f"{self.name} did not start:\n{self.printed()[-2000:]}")
 
     def printed(self):
         return self.log.read_text(errors="replace")

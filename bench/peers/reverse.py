@@ -1,10 +1,16 @@
-"""Peers that stand in front of one origin: nginx, HAProxy and Envoy choose the rate by the path, /rN/."""
+"""Peers that stand in front of one origin: nginx, HAProxy and Envoy choose the rate by the path, /rN/.
+
+The rates are those of single responses, and the caps that ten share.
+"""
 
 import json
 from pathlib import Path
 
+from bench import fairness, subject
 from bench.program import Program, free_port
-from bench.subject import RATES, SLOW, Subject
+from bench.subject import SLOW, Subject
+
+RATES = sorted({*subject.RATES, *fairness.CAPS})
 
 
 class Reverse(Subject):
@@ -27,7 +33,7 @@ NGINX = """
 daemon off; {user} pid {home}/pid; error_log {home}/err; worker_processes 1; events {{ worker_connections 8192; }}
 http {{
   access_log off; keepalive_requests 10000000; http2_max_concurrent_streams 2000; tcp_nodelay on;
-  client_body_temp_path {home}/t1; proxy_temp_path {home}/t2; fastcgi_temp_path {home}/t3;
+  client_body_temp_path {home}/t1; proxy_temp_path {home}/t2; proxy_max_temp_file_size 0; fastcgi_temp_path {home}/t3;
   uwsgi_temp_path {home}/t4; scgi_temp_path {home}/t5;
   ssl_certificate {origin.home}/leaf.pem; ssl_certificate_key {origin.home}/leaf.pem;
   upstream origin {{ server 127.0.0.1:{origin.port}; keepalive 300; }}
@@ -42,7 +48,10 @@ http {{
 
 
 def nginx(home: Path, origin):
-    """limit_rate counts in whole seconds and gives the first second's bytes at once."""
+    """limit_rate counts in whole seconds and gives the first second's bytes at once.
+
+    With its temporary files it would take whole bodies from the origin at once, and have no time for anything else.
+    """
     home.mkdir()
     port = free_port()
     limits = "\n".join(f"location /r{rate}/ {{ limit_rate {rate // 8}; proxy_pass https://origin; }}" for rate in RATES)
@@ -73,13 +82,16 @@ backend origin
 """
 
 
-def haproxy(home: Path, origin, root: Path):
-    """bwlim-out: a limit for each stream, by period."""
+def haproxy(home: Path, origin, root: Path, *, shared=False):
+    """bwlim-out: a limit for each stream, by period; or one for all streams of a client, by a stick table."""
     home.mkdir()
     port = free_port()
-    limits = [f"filter bwlim-out r{rate} default-limit {rate // 8} default-period 1s" for rate in RATES]
+    own, table = "default-limit {} default-period 1s", "limit {} key src table r{}"
+    limits = [f"filter bwlim-out r{rate} {(table if shared else own).format(rate // 8, rate)}" for rate in RATES]
+    tables = [f"backend r{rate}\n  stick-table type ip size 1k expire 600s store bytes_out_rate(1s)" for rate in RATES]
     limits += [f"http-response set-bandwidth-limit r{rate} if {{ var(txn.rate) -m str r{rate} }}" for rate in RATES]
-    (home / "conf").write_text(HAPROXY.format(port=port, origin=origin, limits="\n  ".join(limits)))
+    conf = HAPROXY.format(port=port, origin=origin, limits="\n  ".join(limits))
+    (home / "conf").write_text("\n".join([conf, *tables, ""]))
     library = root / "usr/lib/x86_64-linux-gnu"
     program = Program(
         str(root / "usr/lib64/ld-linux-x86-64.so.2"), "--library-path", str(library), str(root / "usr/sbin/haproxy"),
@@ -88,7 +100,7 @@ def haproxy(home: Path, origin, root: Path):
     return Reverse("HAProxy", origin, program, port)
 
 
-BUCKETS = 256
+BUCKETS = 1024
 
 
 class Envoy(Reverse):
@@ -124,6 +136,10 @@ def envoy(home: Path, origin, binary: Path):
         }
         for prefix, rate in prefixes
     ]
+
+    def freely(match):
+        return {"match": match, "route": {"cluster": "origin", "timeout": "0s"}}
+
     certificate = {"filename": f"{origin.home}/leaf.pem"}
     manager = {
         "@type": typed + "filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -135,7 +151,7 @@ def envoy(home: Path, origin, binary: Path):
                 {
                     "name": "all",
                     "domains": ["*"],
-                    "routes": [*routes, {"match": {"prefix": "/"}, "route": {"cluster": "origin", "timeout": "0s"}}],
+                    "routes": [freely({"path": "/page.html"}), *routes, freely({"prefix": "/"})],
                 }
             ]
         },
@@ -167,6 +183,7 @@ def envoy(home: Path, origin, binary: Path):
     cluster = {
         "name": "origin",
         "type": "STATIC",
+        "connect_timeout": "60s",
         "load_assignment": {
             "cluster_name": "origin",
             "endpoints": [

@@ -4,8 +4,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from bench.peers.reverse import RATES
 from bench.program import Program, free_port
-from bench.subject import RATES, SLOW, Subject, host_of
+from bench.subject import SLOW, Subject, host_of
 
 CONF = """
 http_port 127.0.0.1:{port} ssl-bump generate-host-certificates=on dynamic_cert_mem_cache_size=4MB tls-cert={home}/ca.pem
@@ -37,7 +38,8 @@ class Squid(Subject):
         return f"https://{host_of(rate)}:{self.origin.port}" if rate else super().url(**kind)
 
 
-def squid(home: Path, origin):
+def squid(home: Path, origin, *, shared=False):
+    """A pool limits each response, or all of its responses together."""
     home.mkdir()
     port = free_port()
     program = shutil.which("squid", path="/usr/sbin:/usr/bin")
@@ -50,12 +52,12 @@ def squid(home: Path, origin):
         both.write((home / "certificate.pem").read_text())
     names = " ".join(host_of(rate) for rate in RATES)
     (home / "hosts").write_text(f"127.0.0.1 localhost {names}\n")
-    pools = []
+    pools, what = [], "aggregate" if shared else "individual"
     for rate in RATES:
         hosts = f"{host_of(rate)}{' localhost' if rate == SLOW else ''}"
         pools += [
             f"acl r{rate} dstdomain {hosts}",
-            f"response_delay_pool p{rate} individual-restore={rate // 8} individual-maximum={rate // 8}",
+            f"response_delay_pool p{rate} {what}-restore={rate // 8} {what}-maximum={rate // 8}",
             f"response_delay_pool_access p{rate} allow r{rate} pictures",
         ]
     pools.insert(0, "acl pictures rep_mime_type image/")

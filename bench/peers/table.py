@@ -1,36 +1,46 @@
-"""The document that a run writes: a table a section, the best in bold, with the spread of the repeats."""
+"""The document that runs are written into: a table a section and link, the best in bold, with the spread."""
 
-from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
 from bench.scoreboard import show
 
-HIGHER = {"MB/s", "requests/s"}  # is better; elsewhere lower is, but for rates, which should be 1
-
 TITLES = {
     "rates": (
         "Achieved over configured rate",
-        "From the response's headers to its last byte; 1 is right, more is given away. What a peer gives at once "
-        "counts, but for shaper's configured burst of 2 KiB.",
+        "From the response's headers to its last byte, one peer at a time; 1 is right, more is given away. What a peer "
+        "gives at once counts, but for shaper's configured burst of 2 KiB.",
     ),
     "shapes": (
         "The line at 150 kbit/s",
         "100 kB: the largest distance from the straight line, the variation of the rate in windows of 100 ms, and the "
         "longest time without a byte.",
     ),
-    "pages on other connections": (
+    "pages_beside": (
         "A page beside slowed transfers, on another connection",
-        "Milliseconds, median and 99th percentile, beside so many transfers at 150 kbit/s.",
+        "Milliseconds, median and 99th percentile, beside so many transfers at 150 kbit/s, each on a connection of its "
+        "own. One process reads them all and the pages too; what that costs is in every row.",
     ),
-    "pages on the same h2 connection": (
+    "pages_among": (
         "A page beside slowed transfers, on the same HTTP/2 connection",
-        "Milliseconds, median and 99th percentile, beside so many streams at 150 kbit/s.",
+        "Milliseconds, median and 99th percentile, beside so many streams at 150 kbit/s. -: it permits fewer streams a "
+        "connection. Squid has no HTTP/2 towards clients.",
+    ),
+    "shares": (
+        "Ten transfers under one cap",
+        "Five over HTTP/1.1 and five streams of one HTTP/2 connection (Squid: ten over HTTP/1.1), from a second after "
+        "the last began: Jain's index over all and in the worst second, where 1 is an even share, and what all got "
+        "together over the cap. nginx has no such cap: limit_rate is for one response.",
     ),
     "costs": (
         "What a slowed transfer costs",
-        "100 transfers of 50 MB at 150 kbit/s at once, while nginx and Squid still read ahead. "
-        "Memory and read-ahead are for each transfer. mitmproxy does not slow: the origin does it for it.",
+        "100 transfers of 50 MB at 150 kbit/s at once, each time by a process that has just started; memory is what "
+        "one transfer adds. mitmproxy does not slow: the origin does it for it.",
+    ),
+    "read_ahead": (
+        "How far ahead the origin is read",
+        "By a transfer of 50 MB after 20 s, of 20 at once, while the client reads what comes at 150 kbit/s and when it "
+        "reads nothing. All peers at the same time: bytes are counted, and no times. mitmproxy slows nothing: -.",
     ),
     "passes": (
         "Traffic that is not slowed",
@@ -38,32 +48,36 @@ TITLES = {
         "decrypted.",
     ),
 }
+LINKS = {"loopback": "Over loopback:", "veth": "Over veth:"}
 
 
-class Results:
-    """All repeats of every figure, by section, row and column."""
-
-    def __init__(self):
-        self.sections = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-
-    def add(self, section, row, column, value):
-        self.sections[section][row][column].append(value)
-
-
-def write(path: Path, results, about):
-    """Write the document."""
-    named = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+def write(path: Path, runs, results):
+    """Write the document of kept runs and their pooled results."""
+    first = runs[0]
+    named = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
     parts = [
         "# Benchmarks",
-        f"Written by `make bench-peers` on {about['date']}: {about['machine']}, load average {about['load']}; {named}. "
-        f"Medians of {about['repeats']} repeats in turns, least and most of them in brackets where they differ by more "
-        "than a tenth; the best of a column is bold. Ratios hold better than absolute figures: the load client, the "
-        f"origin and the peer share the machine. {about['note']}".rstrip(),
+        f"Written by `make bench-peers`, from {len(runs)} separate runs with {first['machine']}; {named}. Figures are "
+        "medians over all runs; in brackets are the least and the most, where they differ. The best of a column is "
+        "bold. Ratios hold better than absolute figures: the load client, the origin and the peer share the machine. "
+        "Over veth the client has a network namespace of its own, and packets are of 1500 bytes, without offloads.",
+        "\n".join(_made(run) for run in runs),
     ]
-    for section, rows in results.sections.items():
-        title, text = TITLES[section]
-        parts += [f"## {title}", text, "\n".join(_table(rows))]
+    for section, (title, text) in TITLES.items():
+        found = [(words, results.links[link][section]) for link, words in LINKS.items() if results.links[link][section]]
+        if found:
+            parts += [f"## {title}", text]
+        for words, rows in found:
+            parts += [words, "\n".join(_table(rows))]
     path.write_text("\n\n".join(parts) + "\n")
+
+
+def _made(run):
+    before, middle = run["loads"][0], median(run["loads"])
+    return (
+        f"- From {run['begun']} to {run['ended']} UTC over {' and '.join(run['links'])}, at commit {run['commit']}: "
+        f"load average {before:.1f} before it and {middle:.1f} meanwhile, its own work included. {run['note']}".rstrip()
+    )
 
 
 def _table(rows):
@@ -76,30 +90,27 @@ def _table(rows):
         yield f"| {name} |" + "|".join(f" {cell} " for cell in cells) + "|"
 
 
-def _middle(values):
-    good = [value for value in values if value is not None]
-    return median(good) if good else None
+def _good(values):
+    return [value for value in values if value is not None]
 
 
 def _best(rows, column):
+    """Return the row that is best: where 1 is right the nearest, else the highest or the lowest."""
     found = {
-        name: value
+        name: median(values)
         for name, row in rows.items()
-        if not name.startswith("direct") and (value := _middle(row.get(column, []))) is not None
+        if not name.startswith("direct") and (values := _good(row.get(column, [])))
     }
-    if column in HIGHER:
-        return max(found, key=found.get, default=None)
-    if column[0].isdigit():  # a rate
+    if column[0].isdigit() or column.startswith(("Jain", "all over")):
         return min(found, key=lambda name: abs(found[name] - 1), default=None)
+    if column.endswith("/s"):
+        return max(found, key=found.get, default=None)
     return min(found, key=found.get, default=None)
 
 
 def _cell(values, is_best):
-    value = _middle(values)
-    if value is None:
+    if not (good := _good(values)):
         return "-"
-    good = [each for each in values if each is not None]
-    text = f"**{show(value)}**" if is_best else show(value)
-    if max(good) - min(good) > 0.1 * abs(value):
-        text += f" ({show(min(good))}-{show(max(good))})"
-    return text
+    value, least, most = (show(each) for each in (median(good), min(good), max(good)))
+    text = f"**{value}**" if is_best else value
+    return text if least == most else f"{text} ({least}-{most})"

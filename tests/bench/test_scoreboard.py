@@ -2,7 +2,6 @@ import pytest
 
 from bench.accuracy import ratio
 from bench.collateral import percentile
-from bench.peers.table import Results, write
 from bench.scoreboard import Scoreboard, show
 from shaper.measure.fetched import Fetched
 from shaper.measure.run import Outcome
@@ -45,20 +44,6 @@ def test_a_refused_body_has_no_ratio():
 
 def test_percentiles_are_values_that_were_seen():
     assert [percentile([3, 1, 2], share) for share in (0.0, 0.5, 0.99)] == [1, 2, 3]
-
-
-def test_the_document_marks_the_best_and_shows_the_spread(tmp_path):
-    results = Results()
-    for value in (0.99, 1.0, 1.2):
-        results.add("rates", "shaper h1", "1M 100k", value)
-    results.add("rates", "nginx h1", "1M 100k", 3.0)
-    results.add("rates", "Squid h1", "1M 100k", None)
-    about = {"date": "d", "machine": "m", "load": "0", "repeats": "3", "note": "", "versions": {"nginx": "1.22"}}
-    write(tmp_path / "benchmarks.md", results, about)
-    rows = (tmp_path / "benchmarks.md").read_text().splitlines()
-    assert "| shaper h1 | **1** (0.99-1.2) |" in rows
-    assert "| nginx h1 | 3 |" in rows
-    assert "| Squid h1 | - |" in rows
 
 
 def test_large_numbers_are_whole():

@@ -1,0 +1,93 @@
+"""All that take part in one run: how each is started, and what version it is."""
+
+import subprocess
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from bench import fairness
+from bench.__main__ import NAMES
+from bench.origin import Origin
+from bench.peers import reverse
+from bench.peers.squid import squid
+from bench.subject import BIN, direct, mitmproxy, shaper
+
+
+class Peers:
+    """All are started at once and stay; `fresh` and `sharing` start another of a kind beside them."""
+
+    def __init__(self, home: Path, kept: Path):
+        self._home, self._started = home, 0
+        (home / "origin").mkdir()
+        self.origin = Origin(home / "origin", NAMES)
+        haproxy = partial(reverse.haproxy, root=kept / "haproxy")
+        envoy = partial(reverse.envoy, binary=kept / "envoy" / "bin" / "envoy")
+        self._kinds = {
+            "shaper": shaper,
+            "mitmproxy": mitmproxy,
+            "nginx": reverse.nginx,
+            "HAProxy": haproxy,
+            "Envoy": envoy,
+            "Squid": squid,
+        }
+        self._sharing = {
+            "shaper": fairness.subject,
+            "HAProxy": partial(haproxy, shared=True),
+            "Envoy": envoy,  # the responses of a route share its bucket anyway
+            "Squid": partial(squid, shared=True),
+        }
+        self._all = {name: self._start(kind) for name, kind in self._kinds.items()} | {"direct": direct(self.origin)}
+
+    def _start(self, kind):
+        self._started += 1
+        return kind(self._home / str(self._started), self.origin)
+
+    def named(self, *names):
+        return [self._all[name] for name in names]
+
+    @property
+    def slowing(self):
+        return self.named("shaper", "HAProxy", "Envoy", "nginx", "Squid")
+
+    @contextmanager
+    def fresh(self, name):
+        """Start another one, which has done nothing yet."""
+        subject = self._start(self._kinds[name])
+        try:
+            yield subject
+        finally:
+            subject.stop()
+
+    @contextmanager
+    def sharing(self, name):
+        """Start another one, whose responses share one cap a rate."""
+        subject = self._start(self._sharing[name])
+        try:
+            yield subject
+        finally:
+            subject.stop()
+
+    def stop(self):
+        for each in (*self._all.values(), self.origin):
+            if each.program:
+                each.program.stop()
+
+
+def versions(kept: Path):
+    """Return what is measured, in its own words."""
+    root = kept / "haproxy"
+    loader = [str(root / "usr/lib64/ld-linux-x86-64.so.2"), "--library-path", str(root / "usr/lib/x86_64-linux-gnu")]
+    asked = {
+        "nginx": ["/usr/sbin/nginx", "-v"],
+        "HAProxy": [*loader, str(root / "usr/sbin/haproxy"), "-v"],
+        "Envoy": [str(kept / "envoy/bin/envoy"), "--version"],
+        "Squid": ["/usr/sbin/squid", "-v"],
+        "mitmproxy": [str(BIN / "mitmdump"), "--version"],
+        "curl": ["curl", "--version"],
+    }
+    told = {}
+    for name, command in asked.items():
+        shown = subprocess.run(command, capture_output=True, text=True, check=False)
+        words = (shown.stdout + shown.stderr).split("Known bugs")[0].replace("/", " ").split()
+        told[name] = next((word for word in words if word[0].isdigit() and word.count(".") >= 1), "?")
+    return told
