@@ -8,6 +8,7 @@ unless they are `true`, `false`, `null` or decimal numbers. Whatever the bytes, 
 import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def loads_as[T: BaseModel](model: type[T], content: str | bytes, place: str) -> 
         return model.model_validate(document.data)
     except ValidationError as error:
         found = [document.explain(details) for details in _relevant(error)]
-        first, *others = sorted(found, key=lambda error: error.line or 0)
+        first, *others = sorted(found, key=attrgetter("line"))
         first.further = tuple(others)
         raise first from None
 
@@ -135,7 +136,7 @@ class _Document:
             problem = f"not YAML: {error.problem or error.context}"
             raise self._error(line, problem, "check indentation, colons and quotes") from None
         except yaml.reader.ReaderError as error:
-            line = text.count("\n", 0, error.position) + 1
+            line = text[: error.position].count("\n") + 1
             raise self._error(line, "holds a control character", "remove it") from None
 
     def _value(self, event: Any, events: Iterator[Any], path: Where) -> Any:
@@ -143,7 +144,7 @@ class _Document:
         self.lines.setdefault(path, line)
         if isinstance(event, yaml.AliasEvent) or event.anchor:
             raise self._error(line, "anchors and aliases are not read", "write the value out", path)
-        if event.tag and event.tag != "!":
+        if event.tag:
             raise self._error(line, f"the tag {shown(event.tag)} is not read", "remove it", path)
         if len(path) > MAX_DEPTH:
             raise self._error(line, "nested too deeply", "see docs/policy.md for the shape", path)
@@ -173,7 +174,6 @@ class _Document:
                 problem = f"the key {shown(key)} is there twice, first on line {first}"
                 raise self._error(line, problem, "keep one of them", path)
             self.lines[*path, key] = line
-            entries[key] = None
             entries[key] = self._value(next(events), events, (*path, key))
         return entries
 
@@ -221,8 +221,7 @@ def _scalar(text: str) -> Any:
 
 def _relevant(error: ValidationError) -> list[ErrorDetails]:
     """Return what was found, less the lists that pydantic takes for empty because their items are at fault."""
-    found = error.errors(include_url=False)
-    return [details for details in found if details["type"] != "too_short" or not details["input"]]
+    return [details for details in error.errors() if details["type"] != "too_short" or not details["input"]]
 
 
 def _reason(details: ErrorDetails) -> tuple[str, str, Where]:

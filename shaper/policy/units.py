@@ -137,7 +137,7 @@ def parse_moment(value: object) -> datetime:
     """Return the instant, in UTC, for ISO 8601 text with a UTC offset such as "2021-03-10T07:00Z"."""
     text = value.strip() if isinstance(value, str) else ""
     try:
-        if re.fullmatch(MOMENT, text, re.ASCII):
+        if re.fullmatch(MOMENT, text):
             return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         pass  # no such day or hour

@@ -166,7 +166,8 @@ def test_a_wildcard_names_no_type(field):
     assert essence([field]) == ("" if field == "*/*" else "image/png")
 
 
-def test_long_fields_are_read_and_not_remembered():
-    before = _remembered.cache_info().currsize
-    assert essence([f"image/png; x={'y' * 1000}"]) == "image/png"
-    assert _remembered.cache_info().currsize == before
+@pytest.mark.parametrize(("length", "remembered"), [(128, 1), (129, 0), (1000, 0)])
+def test_long_fields_are_read_and_not_remembered(length, remembered):
+    _remembered.cache_clear()
+    assert essence(["image/png; x=".ljust(length, "y")]) == "image/png"
+    assert _remembered.cache_info().currsize == remembered

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from math import inf, nan
+from time import tzset
 
 import pytest
 from hypothesis import example, given
@@ -197,9 +198,21 @@ def test_moments_are_kept_and_printed_in_utc():
     assert units.format_moment(moment.astimezone(timezone(timedelta(hours=3)))) == "2021-03-10T07:00:00Z"
 
 
-def test_digits_of_other_scripts_make_no_moment():
+@pytest.mark.parametrize("place", [i for i, char in enumerate("2021-03-10T07:00:00.5+03:00") if char.isdigit()])
+def test_digits_of_other_scripts_make_no_moment(place):
+    moment = "2021-03-10T07:00:00.5+03:00"
+    assert units.parse_moment(moment)
     with pytest.raises(RefusedError, match="is not a moment"):
-        units.parse_moment("٢٠٢١-03-10T07:00Z")
+        units.parse_moment(moment[:place] + "\N{ARABIC-INDIC DIGIT ZERO}" + moment[place + 1 :])
+
+
+def test_moments_are_printed_in_utc_wherever_the_machine_is(monkeypatch):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "<+03>-3")
+        tzset()
+        printed = units.format_moment(datetime(2021, 3, 10, 7, tzinfo=UTC))
+    tzset()
+    assert printed == "2021-03-10T07:00:00Z"
 
 
 @pytest.mark.parametrize(
