@@ -1,6 +1,7 @@
 """Is the rate what was asked for? Achieved over configured, and what is given away after idling."""
 
 import asyncio
+from math import inf
 from statistics import median
 
 from bench.origin import SIZES
@@ -13,9 +14,14 @@ def whole(fetched):
 
 
 def ratio(fetched, rate, burst):
-    """Return achieved over configured: the bytes that the burst does not give away, from the headers to the end."""
+    """Return achieved over configured: the bytes that the burst does not give away, from the headers to the end.
+
+    It is infinite if one read brought both.
+    """
+    if not whole(fetched):
+        return None
     spent = fetched.duration - fetched.answered
-    return 8 * (fetched.size - burst) / spent / rate if whole(fetched) and spent > 0 else None
+    return 8 * (fetched.size - burst) / spent / rate if spent > 0 else inf
 
 
 def paced(fetched, rate):

@@ -72,10 +72,8 @@ def on_lab_origin(subject):
 
 
 def received(port, program=None):
-    """Return the bytes that this port's clients were sent, and those that still wait in their kernels, by client.
-
-    The clients are this process's, or the program's.
-    """
+    """Return, by address, the bytes sent to this port's clients in this process or the program, and how many still wait
+    in their kernels."""
     command = [*(program.within if program else ()), "ss", "-tinpHO", f"dport = :{port}"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     pids = {*map(str, program.pids() if program else [os.getpid()])}
@@ -86,17 +84,23 @@ def received(port, program=None):
     }
 
 
+def _left(port):
+    """Return the bytes that left the kernels of this port's clients here."""
+    return sum(size - waiting for size, waiting in received(port).values())
+
+
 async def read_ahead(subject, protocol, count, *, stalled=False, seconds=20.0):
     """Return by how many bytes a transfer is ahead of its client after so many seconds, and its memory.
 
     Read-ahead is what the origin sent to the subject's kernel and the client did not read, TLS and framing included.
-    Of a client that stalls, its TLS library reads on for a while: there, what left the client's kernel counts as read.
+    Of a client that stalls, its TLS library reads on for a while: there, what left the client's kernel since it is
+    connected counts as read.
     """
     port = subject.proxy[1] if subject.proxy else urlsplit(subject.url()).port
     memory, before = subject.program.memory(), received(subject.origin.port, subject.program)
     more = {"receive_buffer": 8192, "window": 65_536} if stalled else {}
     sessions = await sessions_for(subject, protocol, count, **more)
-    appetite, read = Appetite(stall_after=1 if stalled else None), Reads(sessions)
+    appetite, read, connected = Appetite(stall_after=1 if stalled else None), Reads(sessions), _left(port)
     tasks = [
         asyncio.create_task(
             sessions[i % len(sessions)].request(
@@ -108,7 +112,7 @@ async def read_ahead(subject, protocol, count, *, stalled=False, seconds=20.0):
     await asyncio.sleep(seconds)
     after = received(subject.origin.port, subject.program)
     ahead = sum(size - before.get(client, (0, 0))[0] for client, (size, _) in after.items())
-    ahead -= sum(size - waits for size, waits in received(port).values()) if stalled else read.size
+    ahead -= _left(port) - connected if stalled else read.size
     memory = subject.program.memory() - memory
     for task in tasks:
         task.cancel()

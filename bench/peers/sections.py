@@ -124,9 +124,9 @@ async def _pass(add, subject, protocol, row, *, tunnelled):
     speed, a_gigabyte = passing.throughput(subject, protocol, tunnelled=tunnelled)
     often, a_request = await passing.requests(subject, protocol, tunnelled=tunnelled)
     add(row, "MB/s", speed)
-    add(row, "CPU s/GB", a_gigabyte)
+    add(row, "CPU s/GB", a_gigabyte if subject.program else None)
     add(row, "requests/s", often)
-    add(row, "CPU µs a request", a_request)
+    add(row, "CPU µs a request", a_request if subject.program else None)
 
 
 SECTIONS = {

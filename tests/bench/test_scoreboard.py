@@ -42,6 +42,11 @@ def test_a_refused_body_has_no_ratio():
     assert ratio(fetched, 1_000_000, 0) is None
 
 
+def test_a_body_that_came_with_its_headers_has_no_end_of_a_rate():
+    fetched = Fetched(url="", outcome=Outcome.COMPLETE, status=200, answered=0.5, duration=0.5, size=100_000)
+    assert ratio(fetched, 1_000_000, 0) == float("inf")
+
+
 def test_percentiles_are_values_that_were_seen():
     assert [percentile([3, 1, 2], share) for share in (0.0, 0.5, 0.99)] == [1, 2, 3]
 
