@@ -87,14 +87,16 @@ class Pacer:
             self._queue.append(data)
             self.backlog += len(data)
 
-    def release(self, now: float, stretch: float = 1.0) -> Release:
-        """Give out what is due at `now`. `stretch` makes the pieces larger and fewer, for a proxy under load.
+    def release(self, now: float, stretch: float = 1.0, grain: float = 0.0) -> Release:
+        """Give out what is due at `now`. For a proxy under load, `stretch` makes the pieces larger and fewer.
+
+        With a `grain`, those that nobody else's depend on are due at, or just before, a multiple of so many seconds.
 
         An instant that is past already asks for another turn, after those whose pieces are due before.
         """
         size = 0
         while self.backlog > size:
-            if not self._piece and not self._begin(self.backlog - size, now, stretch):
+            if not self._piece and not self._begin(self.backlog - size, now, stretch, grain):
                 return Release(self._take(size), None)  # frozen
             alone = True
             while self._due <= now and self._stage < len(self._chain):
@@ -105,7 +107,7 @@ class Pacer:
             self._piece = 0
         return Release(self._take(size), None)
 
-    def _begin(self, waiting: int, now: float, stretch: float) -> bool:
+    def _begin(self, waiting: int, now: float, stretch: float, grain: float) -> bool:
         """Choose the next piece out of `waiting` bytes; False when the transfer is frozen."""
         if self._left is not None:
             waiting = min(waiting, self._left)
@@ -117,10 +119,12 @@ class Pacer:
             self._piece, self._stage = min(waiting, self._free), len(self._chain)
             self._free -= self._piece
         elif self._chain:
-            piece = self.quantum * stretch
+            piece, own = self.quantum * stretch, self._chain[0]
             if len(self._chain) > 1:  # what its own bucket refilled while it waited for a wider one, in one piece
-                piece = max(piece, min(self._most, (now - self._at) * self._chain[0].rate))
-            self._piece = min(waiting, max(1, round(piece)))
+                piece = max(piece, min(self._most, (now - self._at) * own.rate))
+            elif grain and own.taker is self._name:
+                piece = (round((self._at + piece / own.rate) / grain) * grain - self._at) * own.rate
+            self._piece = min(waiting, max(1, int(piece)))
         if self._left is not None:
             self._left -= self._piece
         return True

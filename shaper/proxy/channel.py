@@ -148,12 +148,11 @@ class Channel:
     def _release(self, now: float) -> float | None:
         if self._is_full():
             return self._wait_for_client(now) if self._pacer.backlog else None
-        before = self._pacer.backlog
         release = self._due(now)
         backlog = self._pacer.backlog
         waited = now - self._wait_since if self._wait is Wait.SHAPER and backlog else 0.0
         self._enter(Wait.SHAPER if backlog else Wait.RECEIVING, now)
-        if size := before - backlog:
+        if size := len(release.data):
             self._levels.backlog -= size
             self._live.gave(size, now, waited)
             self._send(release.data)
@@ -170,7 +169,7 @@ class Channel:
     def _due(self, now: float) -> Release:
         """Return what the pacer releases; all that it holds, should it fail."""
         try:
-            return self._pacer.release(now, self._ticker.stretch)
+            return self._pacer.release(now, self._ticker.stretch, self._ticker.grain)
         except Exception:
             logger.exception("Pacing failed; the response goes on unshaped.")
             self._metrics.fallback(Fallback.PACING)
@@ -178,7 +177,8 @@ class Channel:
             return self._pacer.release(now)
 
     def _enter(self, wait: Wait, now: float) -> None:
-        self._live.ledger.enter(wait, now)
+        if self._wait is not wait or wait is not Wait.SHAPER:  # piece after piece, the ledger has nothing to learn
+            self._live.ledger.enter(wait, now)
         self._wait, self._wait_since = wait, now
 
     def _demand(self, wakes: float) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import h2.connection
 import h2.events
 import mitmproxy.proxy.layers.http as http_layers
+from hyperframe.frame import DataFrame
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.context import Context
@@ -47,7 +48,7 @@ class Gate(Protocol):
         """Allow `size` bytes more to be under way at any time."""
 
 
-READ = 16_384, 262_144
+READ = 32_768, 262_144
 """Bytes that one read takes, at least and at most. The kernel makes room for some times what it sees read at once:
 small reads keep a slowed response's origin from running ahead, large ones cost less (asyncio's own are the largest)."""
 
@@ -214,7 +215,7 @@ class StreamGate:
 
     def widen(self, size: int) -> None:
         """Enlarge the stream's window by `size`. Windows bound what comes, so reads need not be small."""
-        _read_at_most(self._lane.writer.transport, READ[1])
+        _read_at_most(self._lane.transport, READ[1])
         self._connection.repay(self._stream_id, size)
         self._flush()
 
@@ -227,6 +228,7 @@ def install() -> None:
     """Have mitmproxy make gated HTTP/2 connections. Its layers know no other way to choose the class."""
     http_layers.Http2Client = GatedHttp2Client  # type: ignore[misc]
     http_layers.Http2Server = GatedHttp2Server  # type: ignore[misc]
+    DataFrame.__repr__ = object.__repr__  # type: ignore[method-assign]  # h2 calls it, which writes all data as hex
 
 
 def framer_of(outer: layer.Layer) -> layer.Layer:

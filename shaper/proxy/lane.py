@@ -37,10 +37,11 @@ MOST = 65_535
 class Lane:
     """Towards one connection of one handler. `layers` is the context's stack, outermost first."""
 
-    __slots__ = ("_tls", "writer")
+    __slots__ = ("_tls", "transport", "writer")
 
     def __init__(self, writer: asyncio.StreamWriter, tls: list[SSL.Connection]) -> None:
         self.writer = writer
+        self.transport = writer.transport
         self._tls = tls
 
     @classmethod
@@ -56,15 +57,15 @@ class Lane:
 
     def is_full(self, most: int = FULL) -> bool:
         """Whether the peer has stopped taking bytes."""
-        return self.writer.transport.get_write_buffer_size() > most
+        return self.transport.get_write_buffer_size() > most
 
     def spare_others(self) -> None:
         """Have mitmproxy not wait for this peer. While it waits, it reads from none of the client's connections."""
-        self.writer.transport.set_write_buffer_limits(high=2**24)  # out of reach: the channel itself waits at FULL
+        self.transport.set_write_buffer_limits(high=2**24)  # out of reach: the channel itself waits at FULL
 
     def write(self, data: bytes) -> None:
         """Encrypt and send. Errors are left to whoever reads the connection: they see them too."""
-        if not data or self.writer.is_closing():
+        if not data or self.transport.is_closing():
             return
         for tls in self._tls:
             try:
@@ -72,7 +73,7 @@ class Lane:
             except SSL.Error:
                 return
             data = _drain(tls)
-        self.writer.write(data)
+        self.transport.write(data)
 
 
 def _drain(tls: SSL.Connection) -> bytes:

@@ -180,15 +180,22 @@ def test_a_late_joiner_has_its_share_within_half_a_second():
 chunks = st.lists(st.binary(max_size=3000), max_size=12)
 
 
-@given(chunks, st.lists(st.floats(0, 2), max_size=40), st.integers(0, 5000), st.floats(1, 3))
-def test_bytes_are_neither_lost_nor_reordered_nor_invented(pushes, steps, free, stretch):
-    pacer = Pacer([TokenBucket(700.0, 64), TokenBucket(900.0, 0)], free=free)
+@given(
+    chunks,
+    st.lists(st.floats(0, 2), max_size=40),
+    st.integers(0, 5000),
+    st.floats(1, 3),
+    st.sampled_from([0.0, 0.004, 0.5]),
+    st.sampled_from([[700.0], [700.0, 900.0]]),
+)
+def test_bytes_are_neither_lost_nor_reordered_nor_invented(pushes, steps, free, stretch, grain, rates):
+    pacer = Pacer([TokenBucket(rate, 64) for rate in rates], free=free)
     now, out, pushes = 0.0, b"", list(pushes)
     body = b"".join(pushes)
     for step in steps:
         if pushes:
             pacer.push(pushes.pop(0), now)
-        out += pacer.release(now, stretch).data
+        out += pacer.release(now, stretch, grain).data
         assert body.startswith(out)
         now += step
     for chunk in pushes:
@@ -198,19 +205,21 @@ def test_bytes_are_neither_lost_nor_reordered_nor_invented(pushes, steps, free, 
     assert pacer.backlog == 0
 
 
-@given(st.lists(st.floats(0.001, 1.5), min_size=1, max_size=60), st.integers(0, 3000))
-@example([1.0, 1.0, 1.0, 1.0, 0.1, 1.0], 140)
-def test_whenever_it_is_woken_it_stays_within_the_law(steps, burst):
+@given(
+    st.lists(st.floats(0.001, 1.5), min_size=1, max_size=60), st.integers(0, 3000), st.sampled_from([0.0, 0.004, 0.032])
+)
+@example([1.0, 1.0, 1.0, 1.0, 0.1, 1.0], 140, 0.0)
+def test_whenever_it_is_woken_it_stays_within_the_law(steps, burst, grain):
     rate, pacer, now, sent = 1000.0, Pacer([TokenBucket(1000.0, burst)]), 0.0, []
     pacer.push(bytes(1_000_000), 0.0)
     for step in steps:
-        sent.append((now, len(pacer.release(now).data)))
+        sent.append((now, len(pacer.release(now, 1.0, grain).data)))
         now += step
     for i, (start, _) in enumerate(sent):
         total = 0
         for end, size in sent[i:]:
             total += size
-            assert total <= max(burst, 100) + rate * (end - start + LATENESS) + 20 + 1e-6
+            assert total <= max(burst, 100) + rate * (end - start + LATENESS + grain / 2) + 20 + 1e-6
 
 
 def test_a_pacer_says_how_often_it_wants_to_be_woken():
@@ -224,6 +233,39 @@ def test_pieces_grow_with_the_stretch_and_are_never_nothing():
         pacer.push(bytes(5000), 0.0)
         wake_at = pacer.release(0.0, stretch).wake_at
         assert len(pacer.release(wake_at, stretch).data) == size
+
+
+def instants(pacer, until, **how):
+    """Return when the pieces of a pacer leave that is woken at exactly the instants that it asks for."""
+    now, left = 0.0, []
+    while now < until:
+        release = pacer.release(now, **how)
+        left += [now] * bool(release.data)
+        now = release.wake_at
+    return left
+
+
+def test_pieces_are_due_at_multiples_of_the_grain_and_evenly():
+    pacer = Pacer([TokenBucket(KBIT150, 0)])
+    pacer.push(bytes(100_000), 0.0013)
+    left = instants(pacer, 2.0, stretch=2.75, grain=0.008)[2:]
+    byte = 1 / KBIT150
+    assert all(-at % 0.008 < byte + 1e-9 or at % 0.008 < 1e-9 for at in left)
+    assert [late - early for early, late in pairwise(left)] == pytest.approx([0.056] * (len(left) - 1), abs=byte)
+    assert len(left) > 30
+
+
+def test_what_several_share_is_not_rounded_to_the_grain():
+    shared = TokenBucket(KBIT150, 0)
+    pacers = [Pacer([shared]), Pacer([shared])]
+    for pacer in pacers:
+        pacer.push(bytes(100_000), 0.0013)
+    now, sizes = 0.0013, set()
+    for _ in range(100):
+        releases = [pacer.release(now, 1.0, 0.013) for pacer in pacers]
+        sizes |= {len(release.data) for release in releases}
+        now = min(release.wake_at for release in releases)
+    assert sizes == {0, 375}
 
 
 def test_the_first_piece_behind_a_wider_bucket_is_as_small_as_any():

@@ -26,7 +26,7 @@ from shaper.proxy.ticker import Alarm
 class Ticker:
     """Stands in for the proxy's timer and for its clock; time passes in `Playbook.wait` only."""
 
-    stretch = 1.0
+    stretch, grain = 1.0, 0.0
 
     def __init__(self):
         self.now, self.demanded = 1000.0, 0.0

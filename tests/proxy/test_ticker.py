@@ -1,11 +1,12 @@
 import asyncio
 import logging
+from math import ceil
 
 import pytest
 
 from shaper.proxy import ticker as module
 from shaper.proxy.clock import monotonic
-from shaper.proxy.ticker import BUDGET, EASY, TURN, Ticker
+from shaper.proxy.ticker import BUDGET, BUSY, EASY, GRAIN, TURN, Ticker
 
 
 @pytest.fixture(params=["timerfd", "asyncio"])
@@ -85,17 +86,43 @@ async def test_lag_is_told(ticker):
     assert lags[0] >= 0.5
 
 
-async def test_pieces_grow_with_the_wakes_that_are_asked_for_and_the_budget_is_never_reached(ticker):
+async def test_pieces_grow_with_the_wakes_that_are_asked_for_and_the_budget_is_never_exceeded(ticker):
     ticker.demand(EASY)
     assert ticker.stretch == 1
     wakes = [EASY]
     for _ in range(50):
         ticker.demand(EASY)
         wakes.append((len(wakes) + 1) * EASY / ticker.stretch)
-    assert wakes == sorted(wakes)
-    assert wakes[-1] < BUDGET
+    assert wakes == pytest.approx(sorted(wakes))
+    assert wakes[-1] == pytest.approx(BUDGET)
     ticker.demand(-50 * EASY)
     assert ticker.stretch == 1
+
+
+async def test_the_grain_is_coarser_the_larger_the_pieces_are_and_none_while_there_is_little_to_do(ticker):
+    grains = []
+    for asked in (BUSY, 1.0, 10_000.0, 40_000.0):
+        ticker.demand(asked)
+        grains.append(ticker.grain)
+        assert not ticker.grain or 2 * GRAIN <= ticker.grain * 2 <= 2 * GRAIN * ticker.stretch
+    assert grains == [0, GRAIN, 2 * GRAIN, 8 * GRAIN]
+    ticker.demand(-60_000.0)
+    assert (ticker.stretch, ticker.grain) == (1, 0)
+
+
+async def test_alarms_of_one_grain_go_off_together(ticker, monkeypatch):
+    monkeypatch.setattr(module, "TURN", 60.0)
+    monkeypatch.setattr(module, "GRAIN", 0.25)
+    ticker.demand(BUSY + 1)
+    went, done = [], asyncio.Event()
+    start = ceil(monotonic() / 0.25 + 1) * 0.25
+    for part in (0.01, 0.1, 0.2):
+        ticker.call_at(start + part, lambda now: ticker.together("same", lambda: went.append(monotonic())))
+    ticker.call_at(start + 0.24, lambda now: done.set())
+    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.sleep(0)
+    assert len(went) == 1
+    assert went[0] >= start + 0.25
 
 
 async def test_a_closed_ticker_calls_nobody(ticker):
