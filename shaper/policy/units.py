@@ -186,7 +186,7 @@ def _in(amount: float, units: Units, digits: int) -> str:
 
 
 def _text(format_: Callable[[float, int], str]) -> PlainSerializer:
-    return PlainSerializer(lambda amount: format_(amount, EXACT), return_type=str, when_used="json")
+    return PlainSerializer(lambda amount: format_(amount, EXACT))
 
 
 type Rate = Annotated[float, BeforeValidator(parse_rate), _text(format_rate), RATE.schema]
@@ -197,6 +197,6 @@ type Share = Annotated[float, BeforeValidator(parse_share), _text(format_share),
 type Moment = Annotated[
     datetime,
     BeforeValidator(parse_moment),
-    PlainSerializer(format_moment, str, "json"),
+    PlainSerializer(format_moment),
     WithJsonSchema({"type": "string", "pattern": MOMENT, "description": "A date with a time and a UTC offset"}),
 ]
