@@ -50,8 +50,8 @@ def over(link):
                 os.setns(client.fileno(), os.CLONE_NEWNET)
             Program.within = testbed.inside(testbed.PROXY, NAME)
             yield
-        except testbed.TestbedError as error:
-            sys.exit(f"--over veth: {error}")
+        except (testbed.TestbedError, subprocess.CalledProcessError) as error:
+            raise SystemExit(f"--over veth: {error}") from None
         finally:
             Program.within = ()
             os.setns(home.fileno(), os.CLONE_NEWNET)

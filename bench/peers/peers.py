@@ -14,7 +14,7 @@ from bench.subject import BIN, direct, mitmproxy, shaper
 
 
 class Peers:
-    """All are started at once and stay; `fresh` and `sharing` start another of a kind beside them."""
+    """All are started at once and stay; `fresh` starts another of a kind beside them."""
 
     def __init__(self, home: Path, kept: Path):
         self._home, self._started = home, 0
@@ -50,18 +50,9 @@ class Peers:
         return self.named("shaper", "HAProxy", "Envoy", "nginx", "Squid")
 
     @contextmanager
-    def fresh(self, name):
-        """Start another one, which has done nothing yet."""
-        subject = self._start(self._kinds[name])
-        try:
-            yield subject
-        finally:
-            subject.stop()
-
-    @contextmanager
-    def sharing(self, name):
-        """Start another one, whose responses share one cap a rate."""
-        subject = self._start(self._sharing[name])
+    def fresh(self, name, *, sharing=False):
+        """Start another one, which has done nothing yet; or one whose responses share a cap, if it knows such."""
+        subject = self._start((self._sharing if sharing else self._kinds)[name])
         try:
             yield subject
         finally:
