@@ -4,9 +4,9 @@
     python -m bench.peers --write RUN… [-o FILE]
 
 The first measures and keeps all figures in RUN, in 15 to 20 minutes a link; the second makes the document of several
-such runs. Every peer gets
-the same origin, bodies, load client and machine, one after another. Squid has no HTTP/2 towards clients; mitmproxy does
-not slow, so its pictures are slowed by the origin: it shows what shaper's own foundation costs.
+such runs. Every peer gets the same origin, bodies, load client and machine, one after another. Squid has no HTTP/2
+towards clients; mitmproxy does not slow, so its pictures are slowed by the origin: it shows what shaper's own
+foundation costs.
 """
 
 import argparse

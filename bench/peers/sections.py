@@ -51,7 +51,7 @@ async def pages_beside(peers, add, quick):
     """A page beside slowed transfers on other connections"""
     for count in (0, 1, 50, 200, 1000):
         for subject in peers.named(*ALL, "direct"):
-            await _pages(add, subject, count, protocol="h1", same=False, seconds=1.0 if quick else 4.0)
+            await _pages(add, subject, count, protocol="h1", same=False, seconds=1.0 if quick else 3.0)
 
 
 async def pages_among(peers, add, quick):
@@ -59,7 +59,7 @@ async def pages_among(peers, add, quick):
     for count in (1, 50, 90, 200):
         for subject in peers.named(*ALL, "direct"):
             if "h2" in speaks(subject):
-                await _pages(add, subject, count, protocol="h2", same=True, seconds=1.0 if quick else 4.0)
+                await _pages(add, subject, count, protocol="h2", same=True, seconds=1.0 if quick else 3.0)
 
 
 async def _pages(add, subject, count, **how):

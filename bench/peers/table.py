@@ -8,7 +8,7 @@ from bench.scoreboard import show
 TITLES = {
     "rates": (
         "Achieved over configured rate",
-        "From the response's headers to its last byte, one peer at a time; bodies that take 5 s and more come together. "
+        "From the response's headers to its last byte, one peer at a time; bodies of 5 s and more come together. "
         "1 is right, more is given away. What a peer gives at once counts, but for shaper's configured burst of 2 KiB; "
         "inf: all came in one read with the headers.",
     ),
