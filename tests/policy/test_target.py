@@ -20,7 +20,7 @@ def host_set(*hosts):
         ("twimg.com", ["twimg.com", "TWIMG.COM.", "twimg.com:443"], ["pbs.twimg.com", "xtwimg.com", "com", ""]),
         (
             "*.twimg.com",
-            ["pbs.twimg.com", "a.b.twimg.com:443", ".twimg.com"],
+            ["pbs.twimg.com", "a.b.twimg.com:443", ".twimg.com", "a..twimg.com"],
             ["twimg.com", "xtwimg.com", "twimg.com.evil.example"],
         ),
         ({"contains": "t.co"}, ["t.co", "microsoft.com", "reddit.com", "T.CO:443"], ["twitter.example"]),
