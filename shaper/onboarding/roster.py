@@ -126,10 +126,6 @@ class Roster(Presence):
         """Note the kind of line that the person says they are on."""
         self._change(pseudonym, lambda volunteer: replace(volunteer, access=access))
 
-    def set_arm(self, pseudonym: str, arm: str | None) -> None:
-        """Hold the person to an arm, or None to have it drawn again."""
-        self._change(pseudonym, lambda volunteer: replace(volunteer, arm=arm))
-
     def rehearse(self, pseudonym: str, arm: str, seconds: float = 120.0) -> None:
         """Let the person feel an arm for a while, in their own test. The arm they are in stays theirs."""
         self._person(pseudonym)

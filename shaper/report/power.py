@@ -8,17 +8,11 @@ restate the p-value (Hoenig and Heisey, The Abuse of Power, The American Statist
 from itertools import takewhile
 
 import numpy as np
-from scipy import stats
 
 from shaper.report.pairs import Floats, critical_rank, signed_rank_sum
 
 MOST_PAIRS = 1024  # an experiment that needs more should be planned anew
 EXPERIMENTS = 1000  # simulated; a power of 0.8 is then known to within 0.025
-
-
-def normal_spread(deviation: float) -> Floats:
-    """Return a population of differences around nothing with this standard deviation, to plan with."""
-    return np.asarray(stats.norm.ppf((np.arange(999) + 0.5) / 999) * deviation)
 
 
 def power(spread: Floats, effect: float, pairs: int, confidence: float = 0.95, seed: int = 1) -> float:

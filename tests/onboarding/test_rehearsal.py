@@ -20,7 +20,7 @@ def a_record(client, arm):
 
 
 def test_a_rehearsed_arm_rules_for_its_time_and_no_longer(roster, volunteer):
-    roster.set_arm(volunteer, "control")
+    roster.record(a_record(volunteer, "control"))
     roster.rehearse(volunteer, "treatment", 60)
     assert roster.standing(volunteer).person.arm == "treatment"
     roster.rehearse(volunteer, "treatment", 0)

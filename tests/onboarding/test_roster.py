@@ -208,7 +208,7 @@ def test_a_census_counts_who_has_joined_is_here_and_must_be_asked_again(roster, 
     ann, bob, gone = volunteer(roster), volunteer(roster), volunteer(roster)
     roster.enrol()
     roster.stop(gone)
-    roster.set_arm(ann, "slow")
+    roster.record(transfer(ann, arm="slow"))
     roster.standing(ann)
     assert roster.census() == (2, 1, 0, {"slow": 1, "": 1})
     clock.now += TERMS.consent - DAY

@@ -122,7 +122,7 @@ def test_the_test_page_offers_each_arm_and_says_what_it_does(participant):
 
 def test_an_arm_is_tried_and_given_back(participant, roster):
     client = the_one(roster).pseudonym
-    roster.set_arm(client, "control")
+    roster.record(a_record(client, arm="control"))
     assert participant.post("/test/arm", page="/test", arm="slow").status_code == 204
     assert roster.standing(client).person.arm == "slow"
     participant.post("/test/arm", page="/test", arm="slow", over="yes")
