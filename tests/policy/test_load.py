@@ -52,8 +52,9 @@ def test_a_policy_is_read_from_a_file_even_with_a_byte_order_mark(tmp_path):
     assert load(file) == loads(GOOD, "elsewhere")
 
 
-def test_what_a_policy_says_of_itself_is_read_as_the_same_policy():
-    policy = loads(GOOD, "lab.yaml")
+@pytest.mark.parametrize("rate", ["150 kbit/s", "123456.789 bit/s"])
+def test_what_a_policy_says_of_itself_is_read_as_the_same_policy(rate):
+    policy = loads(GOOD.replace("150 kbit/s", rate), "lab.yaml")
     again = Policy.model_validate(policy.model_dump(mode="json", exclude_defaults=True))
     assert (again, again.digest) == (policy, policy.digest)
 

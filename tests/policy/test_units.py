@@ -8,6 +8,7 @@ from time import tzset
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from shaper.policy import units
 from shaper.policy.refused import RefusedError
@@ -244,3 +245,20 @@ def test_four_digits_are_printed_unless_more_are_asked_for():
         units.format_share(0.1234567),
     ]  # fmt: skip
     assert printed == ["1.235 Mbit/s", "1.235 MB", "1.235 s", "12.35 %"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "description", "good", "bad"),
+    [
+        (units.Rate, "A rate", "150 kbit/s", "150 kbit/s or so"),
+        (units.Size, "A size", "2 KiB", "about 2 KiB"),
+        (units.Duration, "A duration", "20 ms", "20"),
+        (units.Period, "A duration", "10 min", "10 m"),
+        (units.Share, "A share", "50 %", "0.5"),
+        (units.Moment, "A date with a time and a UTC offset", "2021-03-10T07:00Z", "2021-03-10T07:00"),
+    ],
+)
+def test_editors_are_told_how_each_kind_of_quantity_is_written(kind, description, good, bad):
+    schema = TypeAdapter(kind).json_schema()
+    assert (schema["type"], schema["description"]) == ("string", description)
+    assert [bool(re.search(schema["pattern"], text)) for text in (good, bad)] == [True, False]
