@@ -20,7 +20,8 @@ TITLES = {
     "pages_beside": (
         "A page beside slowed transfers, on another connection",
         "Milliseconds, median and 99th percentile, beside so many transfers at 150 kbit/s, each on a connection of its "
-        "own. One process reads them all and the pages too; what that costs is in every row.",
+        "own. One process reads them all and the pages too; what that costs is in every row. A page that has not come "
+        "after 3,000 counts so.",
     ),
     "pages_among": (
         "A page beside slowed transfers, on the same HTTP/2 connection",
