@@ -79,6 +79,8 @@ def main():
     if asked.save:
         make(asked)
     else:
+        if missing := next((path for path in asked.write if not path.exists()), None):
+            options.error(f"{missing}: there is no such run; --save makes one")
         write(asked.output, *read(asked.write))
         print(f"{asked.output}: written")
 
