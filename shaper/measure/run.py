@@ -202,15 +202,21 @@ class Run:
         return sorted(self.path.glob(JOURNALS))
 
     def samples(self) -> Iterator[Sample]:
-        """Yield the samples. A line of anything else, or half a line, raises RunError with file and line."""
-        file = self.path / SAMPLES
+        """Yield the samples. A line of anything else, half a line, or a sample again raises RunError in one line."""
+        file, seen = self.path / SAMPLES, set[str]()
         try:
             with file.open("rb") as lines:
                 for number, line in zip(count(1), lines, strict=False):
                     try:
-                        yield parse_sample(line)
+                        sample = parse_sample(line)
                     except ValueError as error:
                         raise RunError(f"{file}:{number}: not a sample: {error}") from None
+                    if sample.id in seen:
+                        raise RunError(
+                            f'{file}:{number}: sample "{sample.id}" is there twice; keep one of the two lines'
+                        )
+                    seen.add(sample.id)
+                    yield sample
         except OSError as error:
             raise RunError(f"{file}: {error.strerror}; name a directory that `shaper measure` wrote") from None
 

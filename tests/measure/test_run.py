@@ -86,6 +86,7 @@ def test_journals_are_found_by_their_names(run):
         (encode_sample(SAMPLE).replace(b'"duration":1.5', b'"duration":NaN'), "expected value"),
         (encode_sample(SAMPLE).replace(b'"duration":1.5', b'"duration":1e999'), "duration"),
         (encode_sample(SAMPLE).replace(b'"order":0', b'"order":0,"url":"https://x"'), "url"),
+        (encode_sample(SAMPLE), 'sample "1" is there twice'),
     ],
 )
 def test_a_broken_cut_or_foreign_line_is_refused_with_file_and_line(run, line, said):
