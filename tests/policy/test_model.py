@@ -27,7 +27,11 @@ def refusal(make):
     ("rule", "at", "message"),
     [
         ({}, (), "no media to slow; write for example media: [image, video]"),
-        (IMAGES | {"level": "connection"}, ("media",), "a connection carries all media; remove media"),
+        (
+            IMAGES | {"level": "connection"},
+            ("media",),
+            "a connection carries all media; remove media, or write level: media",
+        ),
         (
             {"level": "connection", "caps": [CAP]},
             ("caps", 0),
@@ -68,7 +72,7 @@ def refusal(make):
 )
 def test_a_rule_that_contradicts_itself_is_refused(rule, at, message):
     error = refusal(lambda: Rule(name="r", target="t", **rule))
-    assert (error.at, str(error)[: len(message)]) == (at, message)
+    assert (error.at, str(error)) == (at, message)
 
 
 @pytest.mark.parametrize(
@@ -76,59 +80,73 @@ def test_a_rule_that_contradicts_itself_is_refused(rule, at, message):
     [
         ({"window": "1 s"}, ("window",), "manner smooth has no window; write manner: window"),
         ({"manner": "window", "burst": "2 KiB"}, ("burst",), "a window is its own burst; remove burst"),
-        ({"manner": "police", "scope": "client"}, ("scope",), "the kernel polices single connections; write scope: "),
+        (
+            {"manner": "police", "scope": "client"},
+            ("scope",),
+            "the kernel polices single connections; write scope: connection",
+        ),
         (
             {"manner": "police", "scope": "aggregate"},
             ("scope",),
-            "the kernel polices single connections; write scope: ",
+            "the kernel polices single connections; write scope: connection",
         ),
     ],
 )
 def test_a_cap_that_contradicts_itself_is_refused(cap, at, message):
     error = refusal(lambda: Cap(**CAP, **cap))
-    assert (error.at, str(error)[: len(message)]) == (at, message)
+    assert (error.at, str(error)) == (at, message)
 
 
 @pytest.mark.parametrize(
     ("latency", "message"),
     [
-        ({"jitter": "5 ms"}, "constant latency has no jitter"),
-        ({"jitter": "50 ms", "distribution": "uniform"}, "jitter above the mean would be negative delay"),
+        ({"jitter": "5 ms"}, "constant latency has no jitter; write distribution: uniform or normal"),
+        (
+            {"jitter": "50 ms", "distribution": "uniform"},
+            "jitter above the mean would be negative delay; lower the jitter",
+        ),
     ],
 )
 def test_a_latency_that_contradicts_itself_is_refused(policy, latency, message):
-    assert str(refusal(lambda: policy(IMAGES | {"latency": {"mean": "20 ms"} | latency}))).startswith(message)
+    error = refusal(lambda: policy(IMAGES | {"latency": {"mean": "20 ms"} | latency}))
+    assert (error.at, str(error)) == (("jitter",), message)
 
 
 @pytest.mark.parametrize(
     ("rules", "keys", "at", "message"),
     [
-        ([IMAGES | {"target": "nobody"}], {}, ("rules", 0, "target"), 'there is no target "nobody"'),
-        ([IMAGES, IMAGES | {"arms": ["a"]}], {}, ("rules", 1, "arms"), 'there is no arm "a"'),
-        ([IMAGES | {"phases": ["p"]}], {}, ("rules", 0, "phases"), 'there is no phase "p"'),
-        ([IMAGES | {"name": "r"}] * 2, {}, ("rules", 1, "name"), 'another rule is named "r"'),
+        (
+            [IMAGES | {"target": "nobody"}],
+            {},
+            ("rules", 0, "target"),
+            'there is no target "nobody"; define it under targets',
+        ),
+        ([IMAGES, IMAGES | {"arms": ["a"]}], {}, ("rules", 1, "arms"), 'there is no arm "a"; define it under arms'),
+        ([IMAGES | {"phases": ["p"]}], {}, ("rules", 0, "phases"), 'there is no phase "p"; define it under phases'),
+        ([IMAGES | {"name": "r"}] * 2, {}, ("rules", 1, "name"), 'another rule is named "r"; rename one'),
         (
             [IMAGES],
             {"phases": [{"name": "p", "start": f"2021-03-1{day}T00:00Z"} for day in "01"]},
             ("phases", 1, "start"),
-            'it overlaps another stretch of "p"',
+            'it overlaps another stretch of "p"; move start or end',
         ),
         (
             [IMAGES | {"caps": [CAP | {"manner": "police"}]}],
             {"mode": "shadow"},
             ("mode",),
-            "what dropped packets cost is up to their sender, and cannot be computed; write manner: smooth or window",
+            "what dropped packets cost is up to their sender, and cannot be computed; "
+            "write manner: smooth or window in its caps",
         ),
     ],
 )
 def test_a_policy_whose_parts_do_not_fit_is_refused(policy, rules, keys, at, message):
     error = refusal(lambda: policy(*rules, **keys))
-    assert (error.at, str(error)[: len(message)]) == (at, message)
+    assert (error.at, str(error)) == (at, message)
 
 
 def test_a_phase_that_ends_before_it_starts_is_refused():
     error = refusal(lambda: Phase(name="p", start="2021-03-10T10:00+03:00", end="2021-03-10T07:00Z"))
-    assert str(error) == "end is not after start; write a later end"
+    assert (error.at, str(error)) == (("end",), "end is not after start; write a later end")
 
 
 def test_a_phase_may_come_again(policy):
