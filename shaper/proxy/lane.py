@@ -27,7 +27,7 @@ from shaper.proxy.ticker import Ticker
 FULL = 65_536
 """Unsent bytes in a transport's buffer beyond which its peer counts as not taking any."""
 
-SHORT = 32_768
+SHORT = 16_384
 """Bytes beyond what it may send that the kernel takes for a client."""
 
 MOST = 65_535
