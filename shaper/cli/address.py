@@ -1,5 +1,6 @@
 """Addresses as options take them."""
 
+import random
 import re
 import socket
 from typing import Any
@@ -11,6 +12,9 @@ from shaper.policy.refused import RefusedError
 HOST = r"\[[0-9a-fA-F:.]+\]|[^][:]+"
 ROUTE = re.compile(rf"(?P<host>{HOST}):(?P<port>[0-9]{{1,5}}):(?P<address>{HOST}):(?P<to_port>[0-9]{{1,5}})")
 
+SELDOM_GIVEN = range(20_000, 32_768)
+"""Ports below those that systems give to who asks for any (from 32768 on Linux, 49152 elsewhere: RFC 6335)."""
+
 
 def written(address: tuple[str, int]) -> str:
     """Return the address as options and URLs have it."""
@@ -19,17 +23,21 @@ def written(address: tuple[str, int]) -> str:
 
 
 def settled(address: tuple[str, int]) -> tuple[str, int]:
-    """Return the address with a port that is free now, if it names none: others must be told it before it is used."""
+    """Return the address with a port that is free now, if it names none: others must be told it before it is used.
+
+    It is one that the system gives to nobody by itself, or another program might have it by then.
+    """
     host, port = address
     if port:
         return address
-    try:
-        with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            return host, int(probe.getsockname()[1])
-    except OSError as error:
-        raise RefusedError(
-            f"{written(address)}: cannot listen here: {error.strerror}", "name another address"
-        ) from None
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in (*random.sample(SELDOM_GIVEN, 20), 0):
+        try:
+            with socket.create_server((host, port), family=family) as probe:
+                return host, int(probe.getsockname()[1])
+        except OSError as error:
+            failure = error
+    raise RefusedError(f"{written(address)}: cannot listen here: {failure.strerror}", "name another address")
 
 
 class Address(click.ParamType[tuple[str, int]]):
