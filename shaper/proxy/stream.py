@@ -337,7 +337,8 @@ class ShapedStream(HttpStream):
         lane = Lane.to(sink, framer.context.layers, handler)
         waits = isinstance(framer, Http2Client) and self.stream_id not in framer.our_stream_id
         if lane is None or waits:  # for a place among the origin's streams: mitmproxy queues the upload until then
-            shaping.metrics.fallback(Fallback.PACING)
+            if sink.state & ConnectionState.CAN_WRITE:  # or nothing passes: the receiver has left
+                shaping.metrics.fallback(Fallback.PACING)
             return
         if up:
             lane.spare_others()

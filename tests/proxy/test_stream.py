@@ -344,6 +344,17 @@ async def test_a_bucket_that_fails_lets_its_backlog_pass_and_is_counted(exchange
     assert count("shaper_fallbacks_total", {"reason": "pacing"}) == 1
 
 
+@pytest.mark.parametrize(("state", "counted"), [(ConnectionState.OPEN, True), (ConnectionState.CLOSED, False)])
+async def test_a_body_without_a_lane_passes_unshaped_and_is_counted_unless_its_client_has_left(
+    exchange, book, shaping, monkeypatch, state, counted
+):
+    monkeypatch.setattr("shaper.proxy.stream.Lane.to", lambda *_: None)
+    book.hooks["responseheaders"] = lambda flow: setattr(flow.client_conn, "state", state)
+    exchange(LENGTH + BODY)
+    count = shaping.metrics.registry.get_sample_value
+    assert bool(count("shaper_fallbacks_total", {"reason": "pacing"})) is counted
+
+
 async def test_an_origin_that_cannot_be_held_back_is_counted_and_slowed_all_the_same(exchange, shaping, monkeypatch):
     monkeypatch.setattr("shaper.proxy.stream.gate_for", lambda *_: None)
     book = exchange(LENGTH + BODY)
