@@ -48,7 +48,7 @@ class Gate(Protocol):
         """Allow `size` bytes more to be under way at any time."""
 
 
-READ = 32_768, 262_144
+READ = 16_384, 262_144
 """Bytes that one read takes, at least and at most. The kernel makes room for some times what it sees read at once:
 small reads keep a slowed response's origin from running ahead, large ones cost less (asyncio's own are the largest)."""
 
