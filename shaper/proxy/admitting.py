@@ -244,7 +244,7 @@ class Admitting:
         """Let a tunnel relay as it is, at full speed and without keeping a copy of what it carries."""
         tunnel.flow = None
         visitor.is_opaque = True
-        self._trust(visitor, gate.READ[1])
+        self._trust(visitor, gate.READ[2])
         return tunnel
 
     def _count_bytes(self, direction: Direction, size: int) -> None:

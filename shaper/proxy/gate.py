@@ -7,6 +7,8 @@ into memory.
 """
 
 import asyncio
+import contextlib
+import socket
 from collections import defaultdict
 from typing import Any, Protocol
 
@@ -34,6 +36,9 @@ WINDOW = 65_535
 WIDE = 4 * 2**20
 """Bytes that may be under way of what is not slowed."""
 
+UNPINNED = marks(None).high - WINDOW
+"""From so many bytes under way on, the kernel chooses."""
+
 
 class Gate(Protocol):
     """Towards the origin of one response."""
@@ -48,9 +53,12 @@ class Gate(Protocol):
         """Allow `size` bytes more to be under way at any time."""
 
 
-READ = 16_384, 262_144
-"""Bytes that one read takes, at least and at most. The kernel makes room for some times what it sees read at once:
-small reads keep a slowed response's origin from running ahead, large ones cost less (asyncio's own are the largest)."""
+READ = 16_384, 32_768, 262_144
+"""Bytes that one read takes of what is not decided on, of what is slowed and of what is not. Large reads cost less, but
+the kernel makes room for some times what it sees read at once: see `GatedReader.widen`."""
+
+SO_BUF_LOCK = 72
+"""Which of a socket's buffers the kernel leaves as they are: socket(7), asm-generic/socket.h, since Linux 5.15."""
 
 
 def leash(verdict: Verdict) -> tuple[Watermark, int]:
@@ -75,6 +83,7 @@ class GatedReader:
         self.is_severed = False  # the connection broke off, rather than being closed
         self._paused = False
         self._early: int | None = None
+        self._is_pinned = False
         self._open = asyncio.Event()
         self._open.set()
 
@@ -105,6 +114,7 @@ class GatedReader:
     def trust(self, most: int = READ[0]) -> None:
         """Read on, at most so much at once."""
         _read_at_most(self._transport, most)
+        self._unpin()
         if self._early is not None:
             self._early = None
             self.let_go()
@@ -129,8 +139,30 @@ class GatedReader:
         return bool(self._reader._buffer) or self._reader._eof  # type: ignore[attr-defined]
 
     def widen(self, size: int) -> None:
-        """Read a part of that at once."""
-        _read_at_most(self._transport, min(max(READ[0], size // 16), READ[1]))
+        """Read a part of that at once, and have the kernel make room for no more than that.
+
+        Otherwise it lets an origin run megabytes ahead. What may have more than half a second of a rate under way is
+        left to the kernel: over a long way it needs more.
+        """
+        _read_at_most(self._transport, min(max(READ[1], size // 16), READ[2]))
+        if size < UNPINNED:
+            self._pin(WINDOW + size)
+        else:
+            self._unpin()
+
+    def _pin(self, size: int) -> None:
+        with contextlib.suppress(OSError, AttributeError):  # the connection is gone, or this kernel could not undo it
+            sock = self._transport.get_extra_info("socket")
+            sock.getsockopt(socket.SOL_SOCKET, SO_BUF_LOCK)
+            half = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2  # the kernel doubles what it is told
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, max(size, half))
+            self._is_pinned = True
+
+    def _unpin(self) -> None:
+        if self._is_pinned:
+            with contextlib.suppress(OSError):
+                self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, SO_BUF_LOCK, 0)
+            self._is_pinned = False
 
 
 def _read_at_most(transport: asyncio.BaseTransport, size: int) -> None:
@@ -215,7 +247,7 @@ class StreamGate:
 
     def widen(self, size: int) -> None:
         """Enlarge the stream's window by `size`. Windows bound what comes, so reads need not be small."""
-        _read_at_most(self._lane.transport, READ[1])
+        _read_at_most(self._lane.transport, READ[2])
         self._connection.repay(self._stream_id, size)
         self._flush()
 

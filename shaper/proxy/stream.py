@@ -45,7 +45,7 @@ from shaper.proxy.bounds import EARLY
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
 from shaper.proxy.facts import host_of, protocol, request_facts, response_facts
-from shaper.proxy.gate import Gate, StreamGate, framer_of, gate_for, leash
+from shaper.proxy.gate import Gate, GatedReader, StreamGate, framer_of, gate_for, leash
 from shaper.proxy.lane import FULL, Lane, reset_on_close, sending
 from shaper.proxy.passage import Passage
 from shaper.proxy.shaping import Shaping
@@ -206,8 +206,8 @@ class ShapedStream(HttpStream):
             yield from self._block(verdict.rule.block)
             return False
         connected = yield from super().make_server_connection()
-        if connected and (gate := self._gate(self.context.server)):
-            gate.widen(0)
+        if connected and isinstance(gate := self._gate(self.context.server), GatedReader):
+            gate.trust()
         return connected
 
     # The response

@@ -50,7 +50,7 @@ async def test_a_held_gate_reads_nothing_and_an_open_one_all_of_it(connected):
     waiting = asyncio.create_task(reader.read(65_536))
     await asyncio.sleep(0.05)
     assert not waiting.done()
-    assert len(reader._reader._buffer) <= 2 * READ[1]
+    assert len(reader._reader._buffer) <= 2 * READ[2]
     reader.let_go()
     far.write_eof()
     assert await waiting + await read_all(reader) == DATA
@@ -115,11 +115,60 @@ async def test_a_waiting_read_can_be_cancelled(connected):
     assert await asyncio.wait_for(reader.read(100), 5) == b"later"
 
 
-@pytest.mark.parametrize(("size", "read"), [(0, READ[0]), (196_609, READ[0]), (4 * 2**20, READ[1])])
+@pytest.mark.parametrize(("size", "read"), [(0, READ[1]), (196_609, READ[1]), (4 * 2**20, READ[2])])
 async def test_a_wider_gate_reads_more_at_once(connected, size, read):
     reader, _ = connected
     reader.widen(size)
     assert reader._transport.max_size == read
+
+
+async def room_after_reading_much(reader, far) -> tuple[int, int]:
+    """How large the kernel's buffer was, and is when 32 MiB have been read as fast as they come."""
+    sock = reader._transport.get_extra_info("socket")
+    before = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    writing = asyncio.create_task(write_all(far, DATA * 32))
+    size = 0
+    while size < len(DATA) * 32:
+        size += len(await asyncio.wait_for(reader.read(2**20), 5))
+    await writing
+    return before, sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+
+async def write_all(far, data) -> None:
+    far.write(data)
+    await far.drain()
+
+
+async def test_the_kernel_makes_no_room_for_what_is_slowed(connected):
+    reader, far = connected
+    reader.widen(0)
+    before, after = await room_after_reading_much(reader, far)
+    assert before == after
+
+
+async def test_a_faster_rate_gets_half_a_second_of_it(connected):
+    reader, far = connected
+    reader.widen(gate.UNPINNED - 1)
+    before, after = await room_after_reading_much(reader, far)
+    assert before == after >= 262_143
+
+
+@pytest.mark.parametrize("release", [lambda reader: reader.widen(gate.WIDE), GatedReader.trust])
+async def test_the_kernel_makes_room_again_for_what_is_not_slowed(connected, release):
+    reader, far = connected
+    reader.widen(0)
+    release(reader)
+    reader.widen(gate.WIDE)
+    before, after = await room_after_reading_much(reader, far)
+    assert after > 2 * before
+
+
+async def test_a_kernel_that_cannot_undo_it_is_not_told(connected, monkeypatch):
+    monkeypatch.setattr(gate, "SO_BUF_LOCK", 9999)
+    reader, far = connected
+    reader.widen(0)
+    before, after = await room_after_reading_much(reader, far)
+    assert after > 2 * before
 
 
 async def test_what_is_no_tcp_connection_is_left_as_it_is():
