@@ -26,6 +26,7 @@ from mitmproxy.proxy.server import ConnectionHandler
 from shaper.pacing.watermark import Watermark, marks
 from shaper.policy.verdict import Verdict
 from shaper.proxy.bounds import EARLY, BoundedFrames
+from shaper.proxy.data_frames import PlainData
 from shaper.proxy.goaway import Patient
 from shaper.proxy.lane import Lane
 from shaper.proxy.length import Measured
@@ -219,11 +220,11 @@ class Windows(Http2Connection):
             self.h2_conn.increment_flow_control_window(size, stream_id)
 
 
-class GatedHttp2Client(Windows, BoundedFrames, Measured, Patient):
+class GatedHttp2Client(Windows, BoundedFrames, Measured, PlainData, Patient):
     """Towards an origin, whose responses can be held."""
 
 
-class GatedHttp2Server(Windows, BoundedFrames, Measured, Http2Server):
+class GatedHttp2Server(Windows, BoundedFrames, Measured, PlainData, Http2Server):
     """Towards a client, whose uploads can be held."""
 
 
