@@ -9,8 +9,8 @@ import heapq
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable
-from itertools import count
 from math import ceil, floor, log2
 
 from shaper.proxy.clock import monotonic
@@ -50,8 +50,8 @@ class Ticker:
     def __init__(self, on_lag: Callable[[float], None] = lambda _: None) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_lag = on_lag
-        self._heap: list[tuple[float, int, Alarm]] = []
-        self._numbers = count()
+        self._instants: list[float] = []  # a heap
+        self._lines: dict[float, deque[Alarm]] = {}  # who is to be called at each, in the order in which they asked
         self._armed_for = float("inf")
         self._demand = 0.0
         self.stretch, self.grain = 1.0, 0.0
@@ -79,9 +79,13 @@ class Ticker:
         if self.grain:
             when = ceil(when / self.grain - 1e-6) * self.grain
         alarm = Alarm(callback)
-        heapq.heappush(self._heap, (when, next(self._numbers), alarm))
-        if when < self._armed_for:
-            self._arm(when)
+        line = self._lines.get(when)
+        if line is None:
+            line = self._lines[when] = deque()
+            heapq.heappush(self._instants, when)
+            if when < self._armed_for:
+                self._arm(when)
+        line.append(alarm)
         return alarm
 
     def together(self, what: object, callback: Callable[[], None]) -> None:
@@ -93,7 +97,8 @@ class Ticker:
 
     def close(self) -> None:
         """Call nobody any more."""
-        self._heap.clear()
+        self._instants.clear()
+        self._lines.clear()
         if self._timer:
             self._timer.cancel()
         if self._fd >= 0:
@@ -118,13 +123,17 @@ class Ticker:
         self._fire()
 
     def _fire(self) -> None:
-        heap, now = self._heap, monotonic()
+        instants, lines, now = self._instants, self._lines, monotonic()
         end = now + TURN
         self._on_lag(max(0.0, now - self._armed_for))
         self._together = {}
         self._armed_for = float("-inf")  # callbacks need not arm: it is done below
-        while heap and heap[0][0] <= now <= end:
-            if callback := heapq.heappop(heap)[2].callback:
+        while instants and instants[0] <= now <= end:
+            line = lines[instants[0]]
+            callback = line.popleft().callback
+            if not line:
+                del lines[heapq.heappop(instants)]
+            if callback:
                 try:
                     callback(now)
                 except Exception:  # what fails must not keep the others from being called
@@ -137,8 +146,8 @@ class Ticker:
             except Exception:
                 logger.exception("An alarm failed.")
         self._armed_for = float("inf")
-        if heap:
-            self._arm(heap[0][0])
+        if instants:
+            self._arm(instants[0])
 
 
 _TIMERFD = hasattr(os, "timerfd_create")
