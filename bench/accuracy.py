@@ -14,13 +14,13 @@ def whole(fetched):
 
 
 def ratio(fetched, rate, burst):
-    """Return achieved over configured: the bytes that the burst does not give away, from the headers to the end.
+    """Return achieved over configured: the bytes that the burst does not give away, from the headers to the last byte.
 
-    It is infinite if one read brought both.
+    It is infinite if one read brought both. The end of an HTTP/2 stream may come after the last byte.
     """
-    if not whole(fetched):
+    if not whole(fetched) or not fetched.reads:
         return None
-    spent = fetched.duration - fetched.answered
+    spent = fetched.reads[-1].t - fetched.answered
     return 8 * (fetched.size - burst) / spent / rate if spent > 0 else inf
 
 

@@ -28,16 +28,20 @@ async def close_all(sessions):
 
 
 async def running(subject, protocol, count, *, seconds=8.0, settle=3.0):
-    """Return the share of a core, CPU seconds a GB and bytes of memory a transfer, with `count` going on at once."""
+    """Return the share of a core, CPU seconds a GB and bytes of memory a transfer, with `count` going on at once.
+
+    The subject has a processor to itself: a client that takes turns with it there would empty its caches.
+    """
     gc.collect()
     before = subject.program.memory()
     sessions = await sessions_for(subject, protocol, count)
-    async with slowed(subject, sessions, count, settle):
-        read = Reads(sessions)
-        cpu, begun = subject.program.cpu(), monotonic()
-        await asyncio.sleep(seconds)
-        spent, elapsed, size = subject.program.cpu() - cpu, monotonic() - begun, read.size
-        memory = subject.program.memory() - before
+    with subject.program.apart():
+        async with slowed(subject, sessions, count, settle):
+            read = Reads(sessions)
+            cpu, begun = subject.program.cpu(), monotonic()
+            await asyncio.sleep(seconds)
+            spent, elapsed, size = subject.program.cpu() - cpu, monotonic() - begun, read.size
+            memory = subject.program.memory() - before
     await close_all(sessions)
     return spent / elapsed, spent / size * 1e9 if size else None, memory / count
 

@@ -87,14 +87,17 @@ async def shares(peers, add, quick):
 
 
 async def costs(peers, add, quick):
-    """What 100 slowed transfers of 50 MB cost, each time of a fresh process"""
+    """What 100 and 200 slowed transfers of 50 MB cost, each time of a fresh process"""
     for name in ALL:
         for protocol in speaks(peers.named(name)[0]):
             with peers.fresh(name) as subject:
                 core, a_gigabyte, memory = await cost.running(subject, protocol, 100, seconds=3.0 if quick else 8.0)
-            add(f"{name} {protocol}", "share of a core", core)
-            add(f"{name} {protocol}", "CPU s/GB", a_gigabyte)
-            add(f"{name} {protocol}", "memory, KiB", memory / 1024)
+                of_200, _, _ = await cost.running(subject, protocol, 200, seconds=3.0 if quick else 8.0)
+            row = f"{name} {protocol}"
+            add(row, "share of a core, 100", core)
+            add(row, "CPU s/GB, 100", a_gigabyte)
+            add(row, "share of a core, 200", of_200)
+            add(row, "memory, KiB", memory / 1024)
 
 
 async def read_ahead(peers, add, quick):

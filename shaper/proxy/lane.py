@@ -97,6 +97,24 @@ def keep_short(connection: Connection, handler: ConnectionHandler) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, SHORT)
 
 
+def cork(connection: Connection, handler: ConnectionHandler) -> None:
+    """Have the kernel keep what is sent until the event loop has done what it is at, and send it as one then.
+
+    A response's headers would be half a millisecond ahead of the bytes that came with them.
+    """
+    io = handler.transports.get(connection)
+    if io is not None and isinstance(io.writer, asyncio.StreamWriter):
+        with contextlib.suppress(OSError, AttributeError):
+            sock = io.writer.get_extra_info("socket")
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            asyncio.get_running_loop().call_soon(_uncork, sock)
+
+
+def _uncork(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
+
 def reset_on_close(connection: Connection, handler: ConnectionHandler) -> None:
     """Have the kernel end the connection with a reset (RST) instead of a farewell (FIN), as devices that block do."""
     io = handler.transports.get(connection)

@@ -46,7 +46,7 @@ from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
 from shaper.proxy.facts import host_of, protocol, request_facts, response_facts
 from shaper.proxy.gate import Gate, GatedReader, StreamGate, framer_of, gate_for, leash
-from shaper.proxy.lane import FULL, Lane, reset_on_close, sending
+from shaper.proxy.lane import FULL, Lane, cork, reset_on_close, sending
 from shaper.proxy.passage import Passage
 from shaper.proxy.shaping import Shaping
 from shaper.proxy.visitor import Visitor
@@ -237,6 +237,8 @@ class ShapedStream(HttpStream):
         verdict = self._down.live.verdict if self._down else None
         if self._down and verdict and verdict.target and self._down.live.policy.server_timing:
             server_timing.announce(self.flow.response, verdict, self._down.live)
+        if verdict and verdict.shaped:
+            cork(self.context.client, self._visitor.handler)
         yield from super().start_response_stream()
         if self._down and verdict:
             self._head = b"" if self._is_unsure(self.flow.response) else None

@@ -3,7 +3,7 @@ import pytest
 from bench.accuracy import ratio
 from bench.collateral import percentile
 from bench.scoreboard import Scoreboard, show
-from shaper.measure.fetched import Fetched
+from shaper.measure.fetched import Fetched, Read
 from shaper.measure.run import Outcome
 
 
@@ -30,20 +30,25 @@ def test_a_figure_without_a_goal_is_never_missed():
     assert board.missed() == []
 
 
-def test_the_ratio_leaves_out_the_burst_and_the_wait_for_headers():
-    fetched = Fetched(
-        url="", outcome=Outcome.COMPLETE, status=200, answered=0.5, duration=1.5, size=127_048, sha256="", reads=()
-    )
+def body(status=200, **found):
+    return Fetched(url="", outcome=Outcome.COMPLETE, status=status, answered=0.5, **found)
+
+
+def test_the_ratio_leaves_out_the_burst_and_the_wait_for_headers_and_what_follows_the_last_byte():
+    fetched = body(duration=1.6, size=127_048, reads=(Read(0.4, 0.6, 2048), Read(1.4, 1.5, 125_000)))
     assert ratio(fetched, 1_000_000, 2048) == pytest.approx(1.0)
 
 
 def test_a_refused_body_has_no_ratio():
-    fetched = Fetched(url="", outcome=Outcome.COMPLETE, status=502, answered=0.5, duration=1.5, size=200)
-    assert ratio(fetched, 1_000_000, 0) is None
+    assert ratio(body(502, duration=1.5, size=200, reads=(Read(1.4, 1.5, 200),)), 1_000_000, 0) is None
+
+
+def test_an_empty_body_has_no_ratio():
+    assert ratio(body(duration=0.5, size=0), 1_000_000, 0) is None
 
 
 def test_a_body_that_came_with_its_headers_has_no_end_of_a_rate():
-    fetched = Fetched(url="", outcome=Outcome.COMPLETE, status=200, answered=0.5, duration=0.5, size=100_000)
+    fetched = body(duration=0.5, size=100_000, reads=(Read(0.4, 0.5, 100_000),))
     assert ratio(fetched, 1_000_000, 0) == float("inf")
 
 
