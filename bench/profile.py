@@ -2,6 +2,9 @@
 
 Samples `shaper run` with py-spy (`pip install py-spy`; it is no dependency) while 200 transfers at 150 kbit/s go on,
 and counts each sample for the part of the code that it was in. Kernel time counts for who asked the kernel.
+
+What they cost is measured twice: the second time something idles busily on shaper's processor, at a priority below
+every other. A processor that sleeps between two wakes is slow at first, and a virtual one may have to be fetched.
 """
 
 import argparse
@@ -13,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,12 +61,26 @@ def samples(raw):
         yield stack.split(";"), int(often)
 
 
+@contextmanager
+def awake():
+    """Keep the last processor, which is the subject's, from sleeping."""
+    idling = f"import os; os.sched_setaffinity(0, {{{max(os.sched_getaffinity(0))}}})\n"
+    idling += "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", idling]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
 async def profiled(subject, protocol, raw):
-    """Return the share of a core and the samples by part."""
+    """Return the share of a core, that of one which does not sleep, and the samples by part."""
     sampler = shutil.which("py-spy", path=f"{BIN}:{os.environ['PATH']}")
     if not sampler:
         sys.exit(f"py-spy is not installed: {BIN}/pip install py-spy")
     core, _, _ = await cost.running(subject, protocol, COUNT)
+    with awake():
+        without_sleep, _, _ = await cost.running(subject, protocol, COUNT)
     sessions = await cost.sessions_for(subject, protocol, COUNT)
     async with slowed(subject, sessions, COUNT, 3.0):
         command = [
@@ -87,7 +105,7 @@ async def profiled(subject, protocol, raw):
     for stack, often in samples(raw):
         if part := part_of(stack):
             found[part] += often
-    return core, found
+    return (core, without_sleep), found
 
 
 def document(about, columns):
@@ -104,11 +122,8 @@ def document(about, columns):
     for part in (*PARTS, OTHER):
         shares = [found[part] / found.total() for _, found in columns.values()]
         lines.append(f"| {part} | " + " | ".join(f"{share:.0%}" for share in shares) + " |")
-    lines.append(
-        "| **share of a core**, when nobody samples | "
-        + " | ".join(f"{core:.3f}" for core, _ in columns.values())
-        + " |"
-    )
+    for n, what in enumerate(("**share of a core**, when nobody samples", "the same, of one that never sleeps")):
+        lines.append(f"| {what} | " + " | ".join(f"{cores[n]:.3f}" for cores, _ in columns.values()) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -123,7 +138,7 @@ def main():
         with origin.program:
             for protocol in PROTOCOLS:
                 subject = shaper(home / protocol, origin)
-                with subject.program, subject.program.apart():
+                with subject.program:
                     columns[protocol] = asyncio.run(profiled(subject, protocol, home / f"{protocol}.raw"))
     about = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}"
     text = document(about, columns)

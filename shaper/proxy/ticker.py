@@ -22,8 +22,8 @@ TURN = 0.002
 
 BUSY = 500.0
 GRAIN = 0.0044
-"""Beyond BUSY wakes a second, alarms go off together at multiples of GRAIN seconds, or of 2, 4, 8 times that when
-pieces are stretched so much: one wake of the loop, and one write to an HTTP/2 connection, for several."""
+"""Beyond BUSY wakes a second, alarms go off together at multiples of GRAIN seconds, or of 2, 4, 8 times that, of which
+3 to 6 make one of the stretched pieces: one wake of the loop, and one write to an HTTP/2 connection, for several."""
 
 EASY, GROWTH, BUDGET = 700.0, 0.38, 5000.0
 """Wakes a second from which on pieces grow, by which power, and that the proxy hardly exceeds however many transfers
@@ -69,7 +69,7 @@ class Ticker:
         """
         self._demand += wakes
         self.stretch = max(1.0, (max(0.0, self._demand) / EASY) ** GROWTH, self._demand / BUDGET)
-        self.grain = GRAIN * 2 ** floor(log2(self.stretch)) if self._demand > BUSY else 0.0
+        self.grain = GRAIN * 2 ** min(3, floor(log2(1.6 * self.stretch))) if self._demand > BUSY else 0.0
 
     def call_at(self, when: float, callback: Callable[[float], None]) -> Alarm:
         """Call `callback(now)` at instant `when` of the monotonic clock, or at the grain's next multiple.

@@ -104,8 +104,8 @@ async def test_the_grain_is_coarser_the_larger_the_pieces_are_and_none_while_the
     for asked in (BUSY, 1.0, 10_000.0, 40_000.0):
         ticker.demand(asked)
         grains.append(ticker.grain)
-        assert not ticker.grain or 2 * GRAIN <= ticker.grain * 2 <= 2 * GRAIN * ticker.stretch
-    assert grains == [0, GRAIN, 2 * GRAIN, 8 * GRAIN]
+        assert not ticker.grain or 2.8 <= 0.020 * ticker.stretch / ticker.grain <= 6
+    assert grains == [0, GRAIN, 4 * GRAIN, 8 * GRAIN]
     ticker.demand(-60_000.0)
     assert (ticker.stretch, ticker.grain) == (1, 0)
 
