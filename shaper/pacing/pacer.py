@@ -137,7 +137,7 @@ class Pacer:
             self._at = self._due
         self._stage += 1
         before, bucket.taker = bucket.taker, self._name
-        return before is self._name
+        return before is self._name or before is None
 
     def _take(self, size: int) -> bytes:
         """Take `size` bytes off the queue's head."""

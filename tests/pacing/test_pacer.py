@@ -188,6 +188,7 @@ chunks = st.lists(st.binary(max_size=3000), max_size=12)
     st.sampled_from([0.0, 0.004, 0.5]),
     st.sampled_from([[700.0], [700.0, 900.0]]),
 )
+@example([bytes(50)], [], 1, 1.0, 0.0, [700.0])
 def test_bytes_are_neither_lost_nor_reordered_nor_invented(pushes, steps, free, stretch, grain, rates):
     pacer = Pacer([TokenBucket(rate, 64) for rate in rates], free=free)
     now, out, pushes = 0.0, b"", list(pushes)
