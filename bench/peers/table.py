@@ -36,8 +36,8 @@ TITLES = {
     ),
     "costs": (
         "What a slowed transfer costs",
-        "100 transfers of 50 MB at 150 kbit/s at once, each time by a process that has just started; memory is what "
-        "one transfer adds. mitmproxy does not slow: the origin does it for it.",
+        "100 transfers of 50 MB at 150 kbit/s at once, then 200, by a process that has just begun and has a processor "
+        "to itself; memory is what one of 100 adds. mitmproxy does not slow: the origin does it for it.",
     ),
     "read_ahead": (
         "How far ahead the origin is read",

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 CONDITIONS_SCHEMA = "shaper.run/1"
@@ -26,6 +26,9 @@ CONDITIONS, SAMPLES, JOURNALS = "run.json", "samples.jsonl", "journal*.jsonl"
 CUT = "the line is cut short; resume what was writing, or delete it"
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
 
 
 class RunError(Exception):
@@ -45,7 +48,7 @@ class ReadEvent(NamedTuple):
 
     t0: float
     t: float
-    num_bytes: int  # of the body
+    num_bytes: Count  # of the body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,16 +126,16 @@ class Sample:
     outcome: Outcome
     status: int = 0
     error: str = ""
-    timeout: float  # the limit, in seconds
-    duration: float  # t0 → last byte, or until it was given up
-    handshake: float | None = None  # connect and TLS, before t0; None on a connection that was open
-    ttfb: float | None = None  # t0 → first body byte
-    expected: int | None = None  # bytes of the object
-    received: int = 0
+    timeout: Seconds  # the limit, in seconds
+    duration: Seconds  # t0 → last byte, or until it was given up
+    handshake: Seconds | None = None  # connect and TLS, before t0; None on a connection that was open
+    ttfb: Seconds | None = None  # t0 → first body byte
+    expected: Count | None = None  # bytes of the object
+    received: Count = 0
     intact: bool | None = None  # SHA-256 as expected; None when it is not known
     reads: tuple[ReadEvent, ...] = ()
     transfer: str | None = None  # id of the proxy's own record
-    records: int = 0  # lines of its arm's journal that are its own, in the order of the samples
+    records: Count = 0  # lines of its arm's journal that are its own, in the order of the samples
     truth: Truth | None = None
     browser: Browser | None = None
 
@@ -240,5 +243,10 @@ def _parse[T](codec: TypeAdapter[T], schema: str, text: bytes) -> T:
     try:
         return codec.validate_json(text, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ValueError(first_fault(error)) from None
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the first thing that is wrong with a record, in one line that begins with its place."""
+    first = error.errors(include_url=False)[0]
+    return ": ".join(part for part in (".".join(map(str, first["loc"])), first["msg"]) if part)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shaper.measure.run import CONDITIONS, CUT, SAMPLE_SCHEMA, RunError, Sample
+from shaper.measure.run import CONDITIONS, CUT, SAMPLE_SCHEMA, RunError, Sample, first_fault
 from shaper.record.transfer import SCHEMA as TRANSFER_SCHEMA
 from shaper.record.transfer import TransferRecord
 from shaper.report.lines import SAMPLES, TRANSFERS, Kind
@@ -71,8 +71,7 @@ def unpacked(kind: Kind, file: Path) -> Iterator[Sample | TransferRecord]:
                 try:
                     record = codec.validate_json(text)
                 except ValidationError as error:
-                    first = error.errors(include_url=False)[0]
-                    raise RunError(f"{file}: not packed {kind.table}: {first['loc'][0]}: {first['msg']}") from None
+                    raise RunError(f"{file}: not packed {kind.table}: {first_fault(error)}") from None
                 yield record
 
 

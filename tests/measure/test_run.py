@@ -1,3 +1,4 @@
+import json
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -115,3 +116,22 @@ def test_a_line_names_its_schema():
 def test_every_key_is_explained(kind):
     document = (Path(__file__).parents[2] / "docs/measuring.md").read_text()
     assert [f.name for f in fields(kind) if f"`{f.name}`" not in document] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("received", -1),
+        ("expected", -1),
+        ("records", -1),
+        ("duration", -0.1),
+        ("timeout", -1.0),
+        ("handshake", -0.1),
+        ("ttfb", -0.1),
+        ("reads", [[0.0, 0.1, -1]]),
+    ],
+)
+def test_a_sample_has_no_negative_size_or_time(key, value):
+    line = json.dumps({**json.loads(encode_sample(SAMPLE)), key: value}).encode() + b"\n"
+    with pytest.raises(ValueError, match=rf"{key}.*: Input should be greater than or equal to 0$"):
+        parse_sample(line)

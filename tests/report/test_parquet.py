@@ -1,10 +1,13 @@
 import fcntl
 
+import duckdb
 import pytest
 from synthetic_run import make_run
 
 from shaper.measure.run import RunError
+from shaper.report.lines import SAMPLES
 from shaper.report.parquet import pack
+from shaper.report.series import unpacked
 
 
 @pytest.fixture
@@ -17,6 +20,16 @@ def test_packing_says_what_it_did(run):
     assert done["samples.parquet"].records == 18
     assert done["samples.parquet"].after == (run / "samples.parquet").stat().st_size
     assert "18 records" in str(done["samples.parquet"])
+
+
+def test_a_packed_figure_that_is_no_number_is_refused_in_one_line(run):
+    list(pack([run]))
+    file, other = run / "samples.parquet", run / "other.parquet"
+    with duckdb.connect() as db:
+        db.execute(f"COPY (SELECT * REPLACE ('nan'::DOUBLE AS duration) FROM '{file}') TO '{other}' (FORMAT parquet)")
+    other.replace(file)
+    with pytest.raises(RunError, match=r"samples\.parquet: not packed samples: [^\n]+$"):
+        list(unpacked(SAMPLES, file))
 
 
 def test_packing_again_does_nothing(run):
