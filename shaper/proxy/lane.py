@@ -88,13 +88,19 @@ def _drain(tls: SSL.Connection) -> bytes:
     return b"".join(parts)
 
 
+def _socket(connection: Connection, handler: ConnectionHandler) -> socket.socket:
+    """Return a connection's socket, or raise OSError when it is not open, or not over TCP."""
+    io = handler.transports.get(connection)
+    if io is None or not isinstance(io.writer, asyncio.StreamWriter):
+        raise OSError("no open TCP connection")
+    sock: socket.socket = io.writer.get_extra_info("socket")
+    return sock
+
+
 def keep_short(connection: Connection, handler: ConnectionHandler) -> None:
     """Have the kernel take little more than it may send: it would take megabytes for a client that reads nothing."""
-    io = handler.transports.get(connection)
-    if io is not None and isinstance(io.writer, asyncio.StreamWriter):
-        with contextlib.suppress(OSError, AttributeError):  # the client is gone, or this system knows no such option
-            sock = io.writer.get_extra_info("socket")
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, SHORT)
+    with contextlib.suppress(OSError, AttributeError):  # the client is gone, or this system knows no such option
+        _socket(connection, handler).setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, SHORT)
 
 
 def cork(connection: Connection, handler: ConnectionHandler) -> None:
@@ -102,12 +108,10 @@ def cork(connection: Connection, handler: ConnectionHandler) -> None:
 
     A response's headers would be half a millisecond ahead of the bytes that came with them.
     """
-    io = handler.transports.get(connection)
-    if io is not None and isinstance(io.writer, asyncio.StreamWriter):
-        with contextlib.suppress(OSError, AttributeError):
-            sock = io.writer.get_extra_info("socket")
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-            asyncio.get_running_loop().call_soon(_uncork, sock)
+    with contextlib.suppress(OSError, AttributeError):
+        sock = _socket(connection, handler)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        asyncio.get_running_loop().call_soon(_uncork, sock)
 
 
 def _uncork(sock: socket.socket) -> None:
@@ -117,11 +121,9 @@ def _uncork(sock: socket.socket) -> None:
 
 def reset_on_close(connection: Connection, handler: ConnectionHandler) -> None:
     """Have the kernel end the connection with a reset (RST) instead of a farewell (FIN), as devices that block do."""
-    io = handler.transports.get(connection)
-    if io is not None and isinstance(io.writer, asyncio.StreamWriter):
-        with contextlib.suppress(OSError, AttributeError):
-            sock = io.writer.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # on, for no time
+    with contextlib.suppress(OSError, AttributeError):
+        lingering = struct.pack("ii", 1, 0)  # on, for no time
+        _socket(connection, handler).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering)
 
 
 def sending(
