@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 
 from mitmproxy import http
-from mitmproxy.connection import Connection
+from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers.http import Http2Client
 from mitmproxy.proxy.layers.http._http2 import Http2Connection
@@ -86,6 +86,14 @@ def _drain(tls: SSL.Connection) -> bytes:
         while True:
             parts.append(tls.bio_read(MOST))
     return b"".join(parts)
+
+
+def is_there(connection: Connection, handler: ConnectionHandler) -> bool:
+    """Whether what is sent to a connection can still go anywhere.
+
+    Its state alone does not tell: mitmproxy leaves it half closed when it lets go of a peer that ended its side.
+    """
+    return connection in handler.transports and bool(connection.state & ConnectionState.CAN_WRITE)
 
 
 def _socket(connection: Connection, handler: ConnectionHandler) -> socket.socket:

@@ -46,7 +46,7 @@ from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
 from shaper.proxy.facts import host_of, protocol, request_facts, response_facts
 from shaper.proxy.gate import Gate, GatedReader, StreamGate, framer_of, gate_for, leash
-from shaper.proxy.lane import FULL, Lane, cork, reset_on_close, sending
+from shaper.proxy.lane import FULL, Lane, cork, is_there, reset_on_close, sending
 from shaper.proxy.passage import Passage
 from shaper.proxy.shaping import Shaping
 from shaper.proxy.visitor import Visitor
@@ -339,7 +339,7 @@ class ShapedStream(HttpStream):
         lane = Lane.to(sink, framer.context.layers, handler)
         waits = isinstance(framer, Http2Client) and self.stream_id not in framer.our_stream_id
         if lane is None or waits:  # for a place among the origin's streams: mitmproxy queues the upload until then
-            if sink.state & ConnectionState.CAN_WRITE:  # or nothing passes: the receiver has left
+            if is_there(sink, handler):  # or nothing passes
                 shaping.metrics.fallback(Fallback.PACING)
             return
         if up:

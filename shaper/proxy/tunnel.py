@@ -19,7 +19,7 @@ from shaper.proxy.bell import Rung
 from shaper.proxy.channel import Channel
 from shaper.proxy.clock import monotonic
 from shaper.proxy.gate import GatedReader, leash
-from shaper.proxy.lane import Lane, reset_on_close
+from shaper.proxy.lane import Lane, is_there, reset_on_close
 from shaper.proxy.passage import Passage
 from shaper.proxy.shaping import Settle, Shaping
 from shaper.proxy.visitor import Visitor
@@ -118,7 +118,8 @@ class ShapedTunnel(TCPLayer):
         handler, shaping = self._visitor.handler, self._shaping
         lane = Lane.to(self._peer(source), [], handler)
         if lane is None:
-            shaping.metrics.fallback(Fallback.PACING)
+            if is_there(self._peer(source), handler):  # or nothing passes
+                shaping.metrics.fallback(Fallback.PACING)
             return
         verdict = self._verdict.towards(self._direction(source))
         mark, wide = leash(verdict)

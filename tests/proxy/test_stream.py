@@ -344,12 +344,26 @@ async def test_a_bucket_that_fails_lets_its_backlog_pass_and_is_counted(exchange
     assert count("shaper_fallbacks_total", {"reason": "pacing"}) == 1
 
 
-@pytest.mark.parametrize(("state", "counted"), [(ConnectionState.OPEN, True), (ConnectionState.CLOSED, False)])
+@pytest.mark.parametrize(
+    ("state", "let_go", "counted"),
+    [
+        (ConnectionState.OPEN, False, True),
+        (ConnectionState.CAN_WRITE, False, True),  # it has said all that it has to say, and still listens
+        (ConnectionState.CAN_WRITE, True, False),
+        (ConnectionState.CLOSED, False, False),
+    ],
+)
 async def test_a_body_without_a_lane_passes_unshaped_and_is_counted_unless_its_client_has_left(
-    exchange, book, shaping, monkeypatch, state, counted
+    exchange, book, shaping, monkeypatch, state, let_go, counted
 ):
     monkeypatch.setattr("shaper.proxy.stream.Lane.to", lambda *_: None)
-    book.hooks["responseheaders"] = lambda flow: setattr(flow.client_conn, "state", state)
+
+    def leave(flow):
+        flow.client_conn.state = state
+        if let_go:
+            del book.handler.transports[flow.client_conn]
+
+    book.hooks["responseheaders"] = leave
     exchange(LENGTH + BODY)
     count = shaping.metrics.registry.get_sample_value
     assert bool(count("shaper_fallbacks_total", {"reason": "pacing"})) is counted

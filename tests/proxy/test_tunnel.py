@@ -176,6 +176,14 @@ async def test_a_tunnel_without_a_way_past_the_layers_passes_and_is_counted(tunn
     assert count("shaper_fallbacks_total", {"reason": "pacing"}) == 1
 
 
+async def test_a_tunnel_whose_client_is_gone_already_counts_no_fallback(tunnel, shaping):
+    book = tunnel()
+    del book.handler.transports[book.client]
+    book.receive("origin", DATA)
+    count = shaping.metrics.registry.get_sample_value
+    assert not count("shaper_fallbacks_total", {"reason": "pacing"})
+
+
 async def test_a_full_backlog_holds_its_sender(tunnel, shaping):
     book = tunnel(direction="both")
     book.receive("client", bytes(33_000))
