@@ -29,7 +29,7 @@ async def slowed(subject, sessions, count, settle=1.0):
     tasks = [
         asyncio.create_task(
             sessions[i % len(sessions)].request(
-                subject.picture_of(i), timeout=600, watch=lambda _, i=i: waiting.discard(i)
+                subject.picture_of(i), timeout=600, watch=lambda *_, i=i: waiting.discard(i)
             )
         )
         for i in range(count)

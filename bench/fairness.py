@@ -54,7 +54,7 @@ async def together(subject, cap, *, seconds=10.0, late=0.0, protocols=TEN):
 
 
 def _noting(line):
-    return lambda size: line.append((monotonic(), size))
+    return lambda size, at: line.append((at, size))
 
 
 def taken(line, begin, end):

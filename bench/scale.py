@@ -16,8 +16,7 @@ class Counter:
     def restart(self):
         self.size, self.gap, self._last = 0, 0.0, monotonic()
 
-    def __call__(self, size):
-        now = monotonic()
+    def __call__(self, size, now):
         self.gap, self._last = max(self.gap, now - self._last), now
         self.size += size
 

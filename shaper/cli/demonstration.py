@@ -172,7 +172,7 @@ class Demonstration:
         with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
             once = (*self.page.together, *self.page.in_turn)
             task = progress.add_task(label, total=sum(resource.body.size for resource in once))
-            yield lambda size: progress.advance(task, size)
+            yield lambda size, _: progress.advance(task, size)
 
 
 def control(policy: Policy) -> Policy:

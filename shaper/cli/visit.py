@@ -124,7 +124,7 @@ class Client:
 
 
 async def visit(page: Page, protocol: Protocol, route: Route, watch: Watch) -> dict[Resource, Fetched]:
-    """Fetch the page; `watch` is told the size of every read of what is fetched once."""
+    """Fetch the page; `watch` is told of every read of what is fetched once."""
 
     async def in_turn() -> list[Fetched]:
         return [await client.get(resource, watch) for resource in page.in_turn]

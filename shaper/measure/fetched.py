@@ -14,7 +14,7 @@ from typing import NamedTuple
 from shaper.measure.run import Outcome
 
 type Headers = Sequence[tuple[str, str]]
-type Watch = Callable[[int], object]
+type Watch = Callable[[int, float], object]
 
 
 class Read(NamedTuple):
@@ -115,7 +115,7 @@ class Receipt:
         self.size += len(data)
         self._hash.update(data)
         if self._watch:
-            self._watch(len(data))
+            self._watch(len(data), now)
         begun, ended = max(since - self._started, 0.0), now - self._started
         if self._reads and self._reads[-1].t == ended:
             self._reads[-1] = self._reads[-1]._replace(num_bytes=self._reads[-1].num_bytes + len(data))

@@ -34,7 +34,7 @@ class Session(ABC):
         appetite: Appetite = EAGER,
         watch: Watch | None = None,
     ) -> Fetched:
-        """Ask for a path (with its query) and return what came. `watch` is told the size of every read."""
+        """Ask for a path (with its query) and return what came. `watch` is told size and instant of every read."""
         url = urlunsplit((self.url.scheme, self.url.netloc, target, "", ""))
         receipt = Receipt(
             url, monotonic(), protocol=self.protocol, handshake=self.handshake, appetite=appetite, watch=watch

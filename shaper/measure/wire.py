@@ -1,6 +1,6 @@
 """A connection to an origin, direct or through a proxy, up to the point where requests can be sent.
 
-Bytes are handed on in the event loop's own read callback, with the instant at which it ran.
+Bytes are handed on in the event loop's own read callback, with the instant at which the kernel had them.
 """
 
 import asyncio
@@ -15,6 +15,8 @@ from typing import cast
 from urllib.parse import SplitResult
 
 import h11
+
+from shaper.measure.stamped import StampedSocket, connect
 
 ALPN = {"h1": "http/1.1", "h2": "h2"}
 
@@ -48,8 +50,9 @@ class Way:
 class Wire(asyncio.Protocol):
     """The connection. What comes in before anybody takes it is kept for whoever does."""
 
-    def __init__(self) -> None:
+    def __init__(self, sock: StampedSocket) -> None:
         self.open = True
+        self._socket = sock
         self._receive: Receive | None = None
         self._lost: Lost | None = None
         self._early: list[tuple[bytes, float]] = []
@@ -75,9 +78,9 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._receive:
-            self._receive(data, monotonic())
+            self._receive(data, self._socket.read_at)
         else:
-            self._early.append((data, monotonic()))
+            self._early.append((data, self._socket.read_at))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.open, self._end = False, (exc, monotonic())
@@ -95,9 +98,10 @@ async def dial(url: SplitResult, protocol: str, way: Way) -> Wire:
     loop = asyncio.get_running_loop()
     name, port = url.hostname or "", port_of(url)
     host, at = way.proxy or way.address or (name, port)
-    _, wire = await loop.create_connection(Wire, host, at)
+    sock = await connect(host, at)
     if way.receive_buffer:
-        wire.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, way.receive_buffer)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, way.receive_buffer)
+    _, wire = await loop.create_connection(lambda: Wire(sock), sock=sock)
     try:
         if url.scheme == "https":
             if way.proxy:

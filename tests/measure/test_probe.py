@@ -259,8 +259,9 @@ async def test_a_stall_of_some_seconds_is_a_gap_and_nothing_is_missing(origin, s
 
 async def test_whoever_watches_is_told_of_every_read(origin, straight):
     told = []
-    got = await fetch(url(origin, f"/bytes?size={SIZE}"), watch=told.append, **straight)
-    assert sum(told) == got.size == SIZE
+    got = await fetch(url(origin, f"/bytes?size={SIZE}"), watch=lambda *read: told.append(read), **straight)
+    assert sum(size for size, _ in told) == got.size == SIZE
+    assert [at for _, at in told] == sorted(at for _, at in told)
 
 
 async def test_a_client_that_leaves_lets_the_origin_know(origin, straight):
