@@ -17,8 +17,9 @@ from shaper.proxy.clock import monotonic
 
 logger = logging.getLogger(__name__)
 
-TURN = 0.002
-"""Seconds of alarms in one go; then everything else in the event loop has its turn."""
+TURN = 0.004
+"""Seconds of alarms in one go; then everything else in the event loop has its turn. Those of one instant with 200
+transfers fit in: what came between them would make each late by a different time."""
 
 BUSY = 500.0
 GRAIN = 0.0044

@@ -1,6 +1,8 @@
 """What `shaper run` refuses, and how it says so: one line with place, subject and remedy, and no traceback."""
 
 import socket
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -140,3 +142,16 @@ def test_a_ca_of_another_study_is_refused(run, policy):
         run(listen=f"127.0.0.1:{server.getsockname()[1]}")  # makes the CA, and fails to listen
     policy.write_text(POLICY.replace("study: refusals", "study: another"))
     assert 'made for the study "refusals", not "another"' in run()
+
+
+def test_what_the_start_made_is_no_work_for_the_garbage_collector(policy, tmp_path):
+    """A collection of it all would stop the pacing for as long as it takes."""
+    told = "import atexit, gc; atexit.register(lambda: print('frozen', gc.get_freeze_count()))"
+    command = [sys.executable, "-c", f"{told}; from shaper.cli.main import main; main()", "run", f"--policy={policy}"]
+    command += ["--listen=127.0.0.1:0", "--metrics=127.0.0.1:0", f"--ca-dir={tmp_path / 'ca'}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        while "metrics" not in process.stdout.readline():
+            assert process.poll() is None
+        process.terminate()
+        out, _ = process.communicate(timeout=30)
+    assert int(out.split()[-1]) > 50_000
