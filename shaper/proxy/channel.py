@@ -95,15 +95,17 @@ class Channel:
         return not self._pacer.backlog
 
     def push(self, data: bytes) -> None:
-        """Take bytes from the origin, and pass on what is due."""
+        """Take bytes from the origin, and pass on what is due, even if the alarm could not go off in time for them."""
         now = monotonic()
         self._live.took(len(data), now)
         self._pacer.push(data, now)
         self._levels.backlog += len(data)
-        if not self._alarm:
-            self._pump(now)
-        else:
+        if self._alarm and self._alarm.when > now:
             self._regulate(now)
+        else:
+            if self._alarm:
+                self._alarm.cancel()
+            self._pump(now)
         self._live.held(self._pacer.backlog)
 
     def end(self) -> bool:

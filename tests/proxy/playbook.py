@@ -46,7 +46,7 @@ class Ticker:
         return self._heap[0][0] if self._heap else inf
 
     def call_at(self, when, callback):
-        alarm = Alarm(callback)
+        alarm = Alarm(callback, when)
         heapq.heappush(self._heap, (when, next(self._numbers), alarm))
         return alarm
 

@@ -140,6 +140,20 @@ def test_no_stretch_of_time_carries_more_than_the_bucket_allows(steps):
                 assert carried <= 100 + 1000 * (at - line[first][0]) + 20 + 1e-6  # a piece is 20 ms of rate
 
 
+def test_what_is_due_when_more_comes_leaves_then_and_once(peer):
+    """An event loop that reads frame after frame lets no alarm go off meanwhile."""
+    one = peer(rate=1000.0, burst=0.0)
+    one.channel.push(bytes(30))
+    one.ticker.now += 0.025  # the first piece of 20 bytes is due, and nobody was called
+    one.channel.push(bytes(10))
+    assert one.got == bytes(20)
+    assert one.ticker.armed == 1
+    one.ticker.pass_time(0.0)
+    assert one.got == bytes(20)
+    one.ticker.pass_time(1.0)
+    assert one.got == bytes(40)
+
+
 def test_a_pacer_that_fails_gives_out_what_it_holds(peer, monkeypatch):
     one = peer()
     one.channel.push(bytes(500))
