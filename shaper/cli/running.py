@@ -1,7 +1,6 @@
 """A proxy run put together from its options: what it says at the start, how it reloads, how it ends."""
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
@@ -21,6 +20,7 @@ from shaper import __version__
 from shaper.cli.address import settled
 from shaper.cli.adoption import Adoption
 from shaper.cli.certified import Certified
+from shaper.cli.collector import Collector
 from shaper.cli.control import Control
 from shaper.cli.greeting import greeting
 from shaper.cli.people import People
@@ -110,7 +110,7 @@ class Run:
         """Run until SIGTERM or SIGINT."""
         begin_log()
         loop, stop, proxy = asyncio.get_running_loop(), asyncio.Event(), None
-        metrics = Metrics()
+        metrics, collector = Metrics(), Collector()
         with ExitStack() as stack:
             exposition = serve(metrics, *self.metrics_at)
             stack.callback(exposition.close)
@@ -125,6 +125,7 @@ class Run:
             stack.callback(self._flush, journal)
             try:
                 proxy = self._proxy(metrics, journal, volunteers)
+                proxy.shaping.when_alone = collector.tidy
                 await proxy.start()
                 if volunteers:
                     volunteers.proxy = proxy
@@ -138,7 +139,7 @@ class Run:
                     click.echo(f"shaper {__version__}")
                     for label, said in greeting(self, proxy, exposition.url):
                         click.echo(f"  {label:<9} {said}")
-                    _set_aside()
+                    collector.begin()
                     await stop.wait()
                 click.echo(f"Stopping: no new connections; what is under way has {self.drain:g} s.", err=True)
                 for number in (signal.SIGTERM, signal.SIGINT):
@@ -170,12 +171,6 @@ class Run:
     def _flush(self, journal: Journal | None) -> None:
         if journal and not journal.close():
             log.error("%s: not every line could be written", self.journal_at)
-
-
-def _set_aside() -> None:
-    """Have the garbage collector pass over what the start made: to look at it all would stop the pacing for 60 ms."""
-    gc.collect()
-    gc.freeze()
 
 
 def _reload(adoption: Adoption, journal: Journal | None) -> None:

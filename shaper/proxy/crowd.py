@@ -122,6 +122,8 @@ class Crowd:
                 visitor.hang_up(self._reached(Bound.IDLE if visitor.has_asked else Bound.SILENT))
         if self._addresses:
             self._look_again()
+        else:
+            self._shaping.when_alone()
 
     def _reached(self, bound: Bound) -> str:
         self._shaping.metrics.bounded(bound)

@@ -58,6 +58,7 @@ class Shaping:
     stage: Stage = field(default_factory=Stage)
     levels: Levels = field(default_factory=Levels)
     live: set[LiveTransfer] = field(default_factory=set)
+    when_alone: Callable[[], object] = lambda: None  # called some seconds after the last client left
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while no transfer is under way
     _ticker: Ticker | None = None
     _generators: dict[Latency, random.Random] = field(default_factory=dict)

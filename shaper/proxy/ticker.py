@@ -22,23 +22,23 @@ TURN = 0.004
 transfers fit in: what came between them would make each late by a different time."""
 
 BUSY = 500.0
-GRAIN = 0.0044
+GRAIN = 0.005
 """Beyond BUSY wakes a second, alarms go off together at multiples of GRAIN seconds, or of 2, 4, 8 times that, of which
 3 to 6 make one of the stretched pieces: one wake of the loop, and one write to an HTTP/2 connection, for several."""
 
-EASY, GROWTH, BUDGET = 700.0, 0.38, 5000.0
+EASY, GROWTH, BUDGET = 1000.0, 0.398, 5000.0
 """Wakes a second from which on pieces grow, by which power, and that the proxy hardly exceeds however many transfers
-there are. At 150 kbit/s 10 transfers get 20 ms of rate a piece, 20 get 22 ms, 100 get 44 ms, 200 get 53 ms and 1,000
-get 211 ms."""
+there are. At 150 kbit/s up to 20 transfers get 20 ms of rate a piece, 100 get 40 ms, 200 get 50 ms, 1,000 get 200 ms."""
 
 
 class Alarm:
-    """One call to come; `cancel` forgets it."""
+    """One call to come, at instant `when`; `cancel` forgets it."""
 
-    __slots__ = ("callback",)
+    __slots__ = ("callback", "when")
 
-    def __init__(self, callback: Callable[[float], None]) -> None:
+    def __init__(self, callback: Callable[[float], None], when: float) -> None:
         self.callback: Callable[[float], None] | None = callback
+        self.when = when
 
     def cancel(self) -> None:
         """Do not call any more."""
@@ -70,7 +70,7 @@ class Ticker:
         """
         self._demand += wakes
         self.stretch = max(1.0, (max(0.0, self._demand) / EASY) ** GROWTH, self._demand / BUDGET)
-        self.grain = GRAIN * 2 ** min(3, floor(log2(1.6 * self.stretch))) if self._demand > BUSY else 0.0
+        self.grain = GRAIN * 2 ** min(3, floor(log2(1.2 * self.stretch))) if self._demand > BUSY else 0.0
 
     def call_at(self, when: float, callback: Callable[[float], None]) -> Alarm:
         """Call `callback(now)` at instant `when` of the monotonic clock, or at the grain's next multiple.
@@ -79,7 +79,7 @@ class Ticker:
         """
         if self.grain:
             when = ceil(when / self.grain - 1e-6) * self.grain
-        alarm = Alarm(callback)
+        alarm = Alarm(callback, when)
         line = self._lines.get(when)
         if line is None:
             line = self._lines[when] = deque()

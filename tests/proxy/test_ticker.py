@@ -104,10 +104,17 @@ async def test_the_grain_is_coarser_the_larger_the_pieces_are_and_none_while_the
     for asked in (BUSY, 1.0, 10_000.0, 40_000.0):
         ticker.demand(asked)
         grains.append(ticker.grain)
-        assert not ticker.grain or 2.8 <= 0.020 * ticker.stretch / ticker.grain <= 6
-    assert grains == [0, GRAIN, 4 * GRAIN, 8 * GRAIN]
+        assert not ticker.grain or 3.3 <= 0.020 * ticker.stretch / ticker.grain <= 6.7
+    assert grains == [0, GRAIN, 2 * GRAIN, 8 * GRAIN]
     ticker.demand(-60_000.0)
     assert (ticker.stretch, ticker.grain) == (1, 0)
+
+
+@pytest.mark.parametrize(("transfers", "period"), [(10, 0.02), (20, 0.02), (100, 0.04), (200, 0.05), (1000, 0.2)])
+async def test_so_many_transfers_at_150_kbit_have_pieces_of(ticker, transfers, period):
+    ticker.demand(50.0 * transfers)
+    piece, grain = 0.020 * ticker.stretch, ticker.grain
+    assert (round(piece / grain) * grain if grain else piece) == pytest.approx(period)
 
 
 async def test_alarms_of_one_grain_go_off_together(ticker, monkeypatch):
