@@ -47,13 +47,13 @@ class Lane:
     @classmethod
     def to(cls, connection: Connection, layers: list[layer.Layer], handler: ConnectionHandler) -> "Lane | None":
         """Return the lane to `connection`, or None when there is none: not open, or not over TCP."""
-        io = handler.transports.get(connection)
-        if io is None or not isinstance(io.writer, asyncio.StreamWriter):
+        writer = _writer(connection, handler)
+        if writer is None:
             return None
         tls = [each for each in layers if isinstance(each, TLSLayer) and each.conn is connection]
         if any(each.tunnel_state is not TunnelState.OPEN for each in tls):
             return None
-        return cls(io.writer, [each.tls for each in reversed(tls)])  # innermost first
+        return cls(writer, [each.tls for each in reversed(tls)])  # innermost first
 
     def is_full(self, most: int = FULL) -> bool:
         """Whether the peer has stopped taking bytes."""
@@ -96,12 +96,18 @@ def is_there(connection: Connection, handler: ConnectionHandler) -> bool:
     return connection in handler.transports and bool(connection.state & ConnectionState.CAN_WRITE)
 
 
-def _socket(connection: Connection, handler: ConnectionHandler) -> socket.socket:
-    """Return a connection's socket, or raise OSError when it is not open, or not over TCP."""
+def _writer(connection: Connection, handler: ConnectionHandler) -> asyncio.StreamWriter | None:
+    """Return what writes to a connection, or None when it is not open, or not over TCP."""
     io = handler.transports.get(connection)
-    if io is None or not isinstance(io.writer, asyncio.StreamWriter):
+    return io.writer if io and isinstance(io.writer, asyncio.StreamWriter) else None
+
+
+def _socket(connection: Connection, handler: ConnectionHandler) -> socket.socket:
+    """Return an open connection's socket, or raise OSError."""
+    writer = _writer(connection, handler)
+    if writer is None:
         raise OSError("no open TCP connection")
-    sock: socket.socket = io.writer.get_extra_info("socket")
+    sock: socket.socket = writer.get_extra_info("socket")
     return sock
 
 

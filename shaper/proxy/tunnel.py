@@ -115,10 +115,10 @@ class ShapedTunnel(TCPLayer):
 
     def _open(self, side: Passage, source: Connection) -> None:
         """Open the channel. Without a lane there is none, and the bytes pass unshaped."""
-        handler, shaping = self._visitor.handler, self._shaping
-        lane = Lane.to(self._peer(source), [], handler)
+        handler, shaping, peer = self._visitor.handler, self._shaping, self._peer(source)
+        lane = Lane.to(peer, [], handler)
         if lane is None:
-            if is_there(self._peer(source), handler):  # or nothing passes
+            if is_there(peer, handler):  # or nothing passes
                 shaping.metrics.fallback(Fallback.PACING)
             return
         verdict = self._verdict.towards(self._direction(source))
