@@ -102,12 +102,16 @@ async def h1_origin(bench):
     for make in lazily:
         with cost.lab_origin(protocols=["http/1.1"]) as origin:
             subject = cost.on_lab_origin(bench.fresh(make)(origin))
-            times = await collateral.beside(subject, 20, seconds=4.0 if bench.quick else 10.0)
+            try:
+                times = await collateral.beside(subject, 20, seconds=4.0 if bench.quick else 10.0)
+            except collateral.RefusedError as refused:
+                print(f"  {refused}")
+                times = None
             subject.stop()
-        stalled = sum(each >= collateral.STALLED for each in times) / len(times)
+        stalled = times and sum(each >= collateral.STALLED for each in times) / len(times)
         ours = subject.name == "shaper"
-        bench.board.add(subject.name, "pages that stalled", 100 * stalled, "%", None, 0 if ours else None)
-        bench.board.add(subject.name, "slowest page", 1000 * max(times), "ms", None, 100 if ours else None)
+        bench.board.add(subject.name, "pages that stalled", times and 100 * stalled, "%", None, 0 if ours else None)
+        bench.board.add(subject.name, "slowest page", times and 1000 * max(times), "ms", None, 100 if ours else None)
 
 
 async def memory(bench):

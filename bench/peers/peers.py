@@ -1,6 +1,8 @@
 """All that take part in one run: how each is started, and what version it is."""
 
+import platform
 import subprocess
+import sysconfig
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,6 +13,15 @@ from bench.origin import Origin
 from bench.peers import reverse
 from bench.peers.squid import squid
 from bench.subject import BIN, direct, mitmproxy, shaper
+
+IN_DEBIAN = "shaper, Debian's Python"
+"""The same code under the Python of its image, which is compiled with profile-guided optimisation."""
+
+
+def debian_python(kept: Path):
+    """Return the start of a command that runs shaper's program under Debian 13's Python."""
+    ours = f"PYTHONPATH={Path(__file__).parents[2]}:{sysconfig.get_path('purelib')}"
+    return "env", ours, str(kept / "python" / "python3"), "-P", "-c", "from shaper.cli.main import main; main()"
 
 
 class Peers:
@@ -30,6 +41,7 @@ class Peers:
             "Envoy": envoy,
             "Squid": squid,
         }
+        self._others = {IN_DEBIAN: partial(shaper, command=debian_python(kept))}
         self._sharing = {
             "shaper": fairness.subject,
             "HAProxy": partial(haproxy, shared=True),
@@ -52,7 +64,7 @@ class Peers:
     @contextmanager
     def fresh(self, name, *, sharing=False):
         """Start another one, which has done nothing yet; or one whose responses share a cap, if it knows such."""
-        subject = self._start((self._sharing if sharing else self._kinds)[name])
+        subject = self._start((self._sharing if sharing else self._kinds | self._others)[name])
         try:
             yield subject
         finally:
@@ -75,8 +87,9 @@ def versions(kept: Path):
         "Squid": ["/usr/sbin/squid", "-v"],
         "mitmproxy": [str(BIN / "mitmdump"), "--version"],
         "curl": ["curl", "--version"],
+        "Debian's Python": [str(kept / "python" / "python3"), "--version"],
     }
-    told = {}
+    told = {"Python": platform.python_version()}
     for name, command in asked.items():
         shown = subprocess.run(command, capture_output=True, text=True, check=False)
         words = (shown.stdout + shown.stderr).split("Known bugs")[0].replace("/", " ").split()

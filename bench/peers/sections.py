@@ -3,14 +3,15 @@
 import asyncio
 
 from bench import accuracy, collateral, cost, fairness, passing
+from bench.peers.peers import IN_DEBIAN
 from bench.subject import BURST, SLOW
 from shaper.measure import line
 
 ALL = ("shaper", "mitmproxy", "HAProxy", "Envoy", "nginx", "Squid")
 
 
-def speaks(subject):
-    return ("h1",) if subject.name == "Squid" else ("h1", "h2")
+def speaks(name):
+    return ("h1",) if name == "Squid" else ("h1", "h2")
 
 
 async def rates(peers, add, quick):
@@ -18,7 +19,7 @@ async def rates(peers, add, quick):
     together = [(SLOW, "100k"), (1_000_000, "1m"), (10_000_000, "10m")]  # of 5 and 8 s
     apart = [(1_000_000, "100k"), (10_000_000, "100k"), (50_000_000, "100k"), (50_000_000, "10m")]
     for subject in peers.slowing:
-        for protocol in speaks(subject):
+        for protocol in speaks(subject.name):
             await asyncio.sleep(1)  # Envoy's responses share a bucket: let it be full
             with subject.program.apart():
                 found = {body: await _ratio(subject, protocol, *body) for body in apart}
@@ -37,7 +38,7 @@ async def _ratio(subject, protocol, rate, size):
 async def shapes(peers, add, _):
     """The shape of 100 kB at 150 kbit/s"""
     for subject in peers.slowing:
-        for protocol in speaks(subject):
+        for protocol in speaks(subject.name):
             row, rate = f"{subject.name} {protocol}", subject.configured(SLOW)
             with subject.program.apart():
                 lines = await accuracy.shape(subject, protocol, SLOW)
@@ -58,7 +59,7 @@ async def pages_among(peers, add, quick):
     """A page beside slowed transfers on the same h2 connection"""
     for count in (1, 50, 90, 200):
         for subject in peers.named(*ALL, "direct"):
-            if "h2" in speaks(subject):
+            if "h2" in speaks(subject.name):
                 await _pages(add, subject, count, protocol="h2", same=True, seconds=1.0 if quick else 3.0)
 
 
@@ -77,7 +78,7 @@ async def shares(peers, add, quick):
     seconds = 3 if quick else 8
     for name in ("shaper", "HAProxy", "Envoy", "Squid"):
         with peers.fresh(name, sharing=True) as subject:
-            protocols = fairness.TEN if "h2" in speaks(subject) else ("h1",) * 10
+            protocols = fairness.TEN if "h2" in speaks(subject.name) else ("h1",) * 10
             for cap in fairness.CAPS:
                 lines = await fairness.together(subject, cap, seconds=seconds, protocols=protocols)
                 whole, worst, total = fairness.shares(lines, subject.configured(cap), seconds)
@@ -88,8 +89,8 @@ async def shares(peers, add, quick):
 
 async def costs(peers, add, quick):
     """What 100 and 200 slowed transfers of 50 MB cost, each time of a fresh process"""
-    for name in ALL:
-        for protocol in speaks(peers.named(name)[0]):
+    for name in (*ALL, IN_DEBIAN):
+        for protocol in speaks(name):
             with peers.fresh(name) as subject:
                 core, a_gigabyte, memory = await cost.running(subject, protocol, 100, seconds=3.0 if quick else 8.0)
                 of_200, _, _ = await cost.running(subject, protocol, 200, seconds=3.0 if quick else 8.0)
@@ -104,7 +105,7 @@ async def read_ahead(peers, add, quick):
     """How far ahead of its client the origin is read, of all peers at the same time"""
     for protocol in ("h1", "h2"):
         for stalled in (False, True):
-            subjects = [each for each in peers.named(*ALL) if protocol in speaks(each)]
+            subjects = [each for each in peers.named(*ALL) if protocol in speaks(each.name)]
             found = await asyncio.gather(
                 *(cost.read_ahead(each, protocol, 20, stalled=stalled, seconds=6 if quick else 20) for each in subjects)
             )
@@ -117,7 +118,7 @@ async def read_ahead(peers, add, quick):
 async def passes(peers, add, _):
     """Traffic that nobody slows"""
     for subject in peers.named(*ALL, "direct"):
-        for protocol in speaks(subject):
+        for protocol in speaks(subject.name):
             await _pass(add, subject, protocol, f"{subject.name} {protocol}", tunnelled=False)
     for subject in peers.named("shaper", "mitmproxy", "Squid"):
         await _pass(add, subject, "h1", f"{subject.name} tunnel", tunnelled=True)

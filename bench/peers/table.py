@@ -37,7 +37,8 @@ TITLES = {
     "costs": (
         "What a slowed transfer costs",
         "100 transfers of 50 MB at 150 kbit/s at once, then 200, by a process that has just begun and has a processor "
-        "to itself; memory is what one of 100 adds. mitmproxy does not slow: the origin does it for it.",
+        "to itself; memory is what one of 100 adds. mitmproxy does not slow: the origin does it for it. Debian's "
+        "Python is the one of shaper's image.",
     ),
     "read_ahead": (
         "How far ahead the origin is read",
