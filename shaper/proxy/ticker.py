@@ -28,7 +28,7 @@ GRAIN = 0.005
 
 EASY, GROWTH, BUDGET = 1000.0, 0.398, 5000.0
 """Wakes a second from which on pieces grow, by which power, and that the proxy hardly exceeds however many transfers
-there are. At 150 kbit/s up to 20 transfers get 20 ms of rate a piece, 100 get 40 ms, 200 get 50 ms, 1,000 get 200 ms."""
+there are. At 150 kbit/s up to 20 transfers get 20 ms of rate a piece, 100 get 40 ms, 200 get 50 ms, 1,000 200 ms."""
 
 
 class Alarm:
