@@ -87,7 +87,11 @@ class H1Session(Session):
         elif receipt.stalls():
             self.wire.transport.pause_reading()
             if isfinite(receipt.appetite.stall):
-                asyncio.get_running_loop().call_later(receipt.appetite.stall, self.wire.transport.resume_reading)
+                asyncio.get_running_loop().call_later(receipt.appetite.stall, self._resume)
+
+    def _resume(self) -> None:
+        if self.wire.open:
+            self.wire.transport.resume_reading()
 
     def _end(self, now: float, outcome: Outcome = Outcome.COMPLETE, error: str = "") -> None:
         if self._receipt:
