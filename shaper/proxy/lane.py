@@ -22,6 +22,7 @@ from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.proxy.tunnel import TunnelState
 from OpenSSL import SSL
 
+from shaper.proxy.encrypting import encrypt
 from shaper.proxy.ticker import Ticker
 
 FULL = 65_536
@@ -29,9 +30,6 @@ FULL = 65_536
 
 SHORT = 16_384
 """Bytes beyond what it may send that the kernel takes for a client."""
-
-MOST = 65_535
-"""Bytes taken off a TLS object at once."""
 
 
 class Lane:
@@ -69,23 +67,10 @@ class Lane:
             return
         for tls in self._tls:
             try:
-                tls.sendall(data)
+                data = encrypt(tls, data)
             except SSL.Error:
                 return
-            data = _drain(tls)
         self.transport.write(data)
-
-
-def _drain(tls: SSL.Connection) -> bytes:
-    """Take all that the TLS object wants sent."""
-    data = tls.bio_read(MOST)
-    if len(data) < MOST:  # the usual case, without the exception that says that there is no more
-        return data
-    parts = [data]
-    with contextlib.suppress(SSL.WantReadError):
-        while True:
-            parts.append(tls.bio_read(MOST))
-    return b"".join(parts)
 
 
 def is_there(connection: Connection, handler: ConnectionHandler) -> bool:

@@ -441,7 +441,8 @@ def _fullness(framer: layer.Layer, lane: Lane, stream_id: int, most: int) -> Cal
     """
     if not isinstance(framer, Http2Connection):
         most = min(most, FULL)
-        return lambda: lane.is_full(most)
+        unsent = lane.transport.get_write_buffer_size
+        return lambda: unsent() > most
     ours = framer.our_stream_id.get(stream_id, stream_id) if isinstance(framer, Http2Client) else stream_id
     waiting = framer.h2_conn.stream_buffers
     return lambda: lane.is_full() or bool(waiting.get(ours))
