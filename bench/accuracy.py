@@ -60,9 +60,9 @@ async def after_idling(subject, protocol, rate, *, burst=BURST, idle=5.0):
     return value, line.excess(fetched.line, rate)
 
 
-async def shape(subject, protocol, rate, *, beside=0, size="100k"):
+async def shape(subject, protocol, rate, *, beside=0, size="100k", url=None):
     """Return the lines of 1 + `beside` transfers at once."""
-    sessions = [await subject.connect(protocol, rate) for _ in range(1 + beside if protocol == "h1" else 1)]
+    sessions = [await subject.connect(protocol, rate, url=url) for _ in range(1 + beside if protocol == "h1" else 1)]
     seconds = 3 * SIZES[size] * 8 / rate + 10
     found = await asyncio.gather(
         *(sessions[i % len(sessions)].request(subject.path(rate, size), timeout=seconds) for i in range(1 + beside))

@@ -20,6 +20,10 @@ SLOW = RATES[0]
 BIN = Path(sys.executable).parent
 
 
+EVEN = "even.bench.test"
+"""A host whose pictures shaper slows to SLOW too, but without a burst."""
+
+
 def host_of(rate):
     return f"r{rate}.bench.test"
 
@@ -83,7 +87,8 @@ def policy_text(extra=""):
     """Return a policy with a target for each rate; `localhost` is slowed to 150 kbit/s too."""
     lines = ["version: 1", "study: bench", "targets:"]
     lines += [f"  r{rate}: {{hosts: [{host_of(rate)}{', localhost' if rate == SLOW else ''}]}}" for rate in RATES]
-    lines += ["rules:"]
+    lines += [f"  even: {{hosts: [{EVEN}]}}", "rules:"]
+    lines += [f"  - {{name: even, target: even, media: [image], caps: [{{rate: {SLOW / 1000:g} kbit/s, burst: 0 B}}]}}"]
     lines += [
         f"  - {{name: r{rate}, target: r{rate}, media: [image, video], "
         f"caps: [{{scope: response, rate: {rate / 1000:g} kbit/s, burst: {BURST} B}}]}}"
@@ -97,7 +102,7 @@ def shaper(home: Path, origin, *, policy=None, more=(), command=(str(BIN / "shap
     home.mkdir()
     file = home / "policy.yaml"
     file.write_text(policy or policy_text())
-    routes = [f"--connect-to={host_of(rate)}:443:127.0.0.1:{origin.port}" for rate in RATES]
+    routes = [f"--connect-to={name}:443:127.0.0.1:{origin.port}" for name in (*map(host_of, RATES), EVEN)]
     program = Program(
         *command, "run", f"--policy={file}", "--listen=127.0.0.1:0", "--metrics=127.0.0.1:0",
         f"--ca-dir={home}", f"--origin-ca={origin.ca}", "--allow-destination=127.0.0.0/8",

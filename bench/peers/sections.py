@@ -4,7 +4,7 @@ import asyncio
 
 from bench import accuracy, collateral, cost, fairness, passing
 from bench.peers.peers import IN_DEBIAN
-from bench.subject import BURST, SLOW
+from bench.subject import BURST, EVEN, SLOW
 from shaper.measure import line
 
 ALL = ("shaper", "mitmproxy", "HAProxy", "Envoy", "nginx", "Squid")
@@ -37,11 +37,14 @@ async def _ratio(subject, protocol, rate, size):
 
 async def shapes(peers, add, _):
     """The shape of 100 kB at 150 kbit/s"""
-    for subject in peers.slowing:
+    every = [(each.name, each, None) for each in peers.slowing]
+    [ours] = peers.named("shaper")
+    every.insert(1, ("shaper without a burst,", ours, f"https://{EVEN}"))
+    for name, subject, url in every:
         for protocol in speaks(subject.name):
-            row, rate = f"{subject.name} {protocol}", subject.configured(SLOW)
+            row, rate = f"{name} {protocol}", subject.configured(SLOW)
             with subject.program.apart():
-                lines = await accuracy.shape(subject, protocol, SLOW)
+                lines = await accuracy.shape(subject, protocol, SLOW, url=url)
             for each in lines:
                 add(row, "distance, kB", line.distance(each, rate) / 1000)
                 add(row, "CV in 100 ms", line.variation(each))

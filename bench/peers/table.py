@@ -15,7 +15,7 @@ TITLES = {
     "shapes": (
         "The line at 150 kbit/s",
         "100 kB: the largest distance from the straight line, the variation of the rate in windows of 100 ms, and the "
-        "longest time without a byte.",
+        "longest time without a byte. shaper's configured burst, 2 KiB, is a distance.",
     ),
     "pages_beside": (
         "A page beside slowed transfers, on another connection",
