@@ -37,9 +37,9 @@ PARTS = {
         "heapq.py",
     ),
     "account: ledger, metrics, journal": ("shaper/record/", "prometheus_client/"),
+    "TLS": ("OpenSSL/", "shaper/proxy/encrypting.py"),
+    "HTTP/2 frames": ("h2/", "hyperframe/", "hpack/", "shaper/proxy/data_frames.py"),
     "the rest of shaper's seam": ("shaper/",),
-    "HTTP/2 frames": ("h2/", "hyperframe/", "hpack/"),
-    "TLS": ("OpenSSL/",),
     "sockets and event loop": ("asyncio/",),
     "mitmproxy's layers": ("mitmproxy/",),
 }
