@@ -112,11 +112,7 @@ async def h1_origin(bench):
     for make in lazily:
         with cost.lab_origin(protocols=["http/1.1"]) as origin:
             subject = cost.on_lab_origin(bench.fresh(make)(origin))
-            try:
-                times = await collateral.beside(subject, 20, seconds=4.0 if bench.quick else 10.0)
-            except collateral.RefusedError as refused:
-                print(f"  {refused}")
-                times = None
+            times = await collateral.beside_if_any(subject, 20, seconds=4.0 if bench.quick else 10.0)
             subject.stop()
         stalled = times and sum(each >= collateral.STALLED for each in times) / len(times)
         ours = subject.name == "shaper"

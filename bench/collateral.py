@@ -79,6 +79,15 @@ async def beside(subject, count, *, protocol="h2", same=True, seconds=5.0):
             await each.close()
 
 
+async def beside_if_any(subject, count, **how):
+    """Return the same, or say why there are no such times and return None."""
+    try:
+        return await beside(subject, count, **how)
+    except RefusedError as refused:
+        print(f"  {refused}", flush=True)
+        return None
+
+
 async def interleaved(subjects, count, *, rounds=3, **how):
     """Return each subject's times over several rounds in turn, so that all meet the same machine."""
     times = {subject.name: [] for subject in subjects}

@@ -67,11 +67,7 @@ async def pages_among(peers, add, quick):
 
 
 async def _pages(add, subject, count, **how):
-    try:
-        times = await collateral.beside(subject, count, **how)
-    except collateral.RefusedError as refused:
-        print(f"  {refused}", flush=True)
-        times = None
+    times = await collateral.beside_if_any(subject, count, **how)
     for share in (0.5, 0.99):
         add(subject.name, f"p{100 * share:g} {count}", times and 1000 * collateral.percentile(times, share))
 

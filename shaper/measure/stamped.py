@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 from collections.abc import Buffer, Iterable
+from contextlib import suppress
 from time import monotonic, time
 
 _NOTED = 64  # SO_TIMESTAMPNS_NEW of Linux, which Python has no name for
@@ -27,10 +28,8 @@ class StampedSocket(socket.socket):
     def have_notes(self) -> None:
         """Ask the kernel for its notes, if it makes any."""
         if sys.platform == "linux":
-            try:
+            with suppress(OSError):  # older than Linux 5.1
                 self.setsockopt(socket.SOL_SOCKET, _NOTED, 1)
-            except OSError:  # older than Linux 5.1
-                return
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         data, notes, _, _ = self.recvmsg(bufsize, _ROOM, flags)

@@ -81,7 +81,7 @@ def test_what_went_by_itself_is_not_taken_for_too_much(told):
             pass
         one = collector.Collector()
         one.begin()
-        most, first = one._most, gc.get_freeze_count()
+        most = one._most
         while one._aside < most:
             things = [Thing() for _ in range(50_000)]
             for thing in things:

@@ -48,7 +48,7 @@ async def test_who_reads_late_is_told_when_the_bytes_came(pair, into):
 @linux
 async def test_without_notes_it_is_when_they_were_read(pair):
     ours, theirs = pair
-    ours.setsockopt(socket.SOL_SOCKET, 64, 0)
+    ours.setsockopt(socket.SOL_SOCKET, stamped._NOTED, 0)
     theirs.sendall(b"late")
     be_busy(0.05)
     begun = time.monotonic()
