@@ -151,6 +151,11 @@ class Lab:
         """Have the proxy end the latest connection, as it does with those that have been quiet for too long."""
         self.latest.handler.transports[self.latest.client].handler.cancel()
 
+    @property
+    def slowed(self) -> list[int]:
+        """How many bytes each slowed transfer under way has passed on. The bystander's pages are not slowed."""
+        return [live.size for live in self.proxy.shaping.live if live.verdict and live.verdict.shaped]
+
     def bounded(self, bound: str) -> float:
         return self.proxy.metrics.registry.get_sample_value("shaper_bounds_total", {"bound": bound})
 

@@ -120,7 +120,7 @@ async def test_an_idle_connection_is_closed_and_a_slow_transfer_is_not(lab, look
     before = lab.bounded("idle")
     async with await lab.connect(protocol) as session:
         slow = asyncio.create_task(session.request("/bytes?size=60000&type=image/png"))
-        assert await until(lambda: any(live.size > 2048 for live in lab.proxy.shaping.live))
+        assert await until(lambda: max(lab.slowed, default=0) > 2048)
         await lab.age(IDLE)
         got = await slow
         assert (got.outcome, got.size) == (Outcome.COMPLETE, 60_000)
