@@ -9,12 +9,14 @@ the run.
 """
 
 import argparse
+import ast
 import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,10 +85,39 @@ def copy(floor: str) -> Path:
         shutil.copy(ROOT / name, home / name)
     with (home / "pyproject.toml").open("a") as settings:
         settings.write(SETTINGS.format(floor=floor))
+    for path in (home / "shaper" / floor).glob("*.py"):
+        path.write_text(undecorated(path.read_text()))
     for path in [home / "tests/conftest.py", *(home / "tests" / floor).glob("*.py")]:
         fewer = re.sub(r"max_examples=\d+", EXAMPLES, path.read_text())
         path.write_text(fewer.replace('"shaper", deadline', f'"shaper", {EXAMPLES}, deadline'))
     return home
+
+
+def undecorated(source: str) -> str:
+    """Return a module whose decorated functions are plain ones, decorated by a call: mutmut leaves the others alone.
+
+    Those of a class stand before it, by the name of `Class_function`.
+    """
+    lines = source.splitlines()
+    for outer in reversed(ast.parse(source).body):
+        inner = outer.body if isinstance(outer, ast.ClassDef) else [outer]
+        plain: list[str] = []
+        for each in reversed(inner):
+            if not (isinstance(each, ast.FunctionDef) and each.decorator_list):
+                continue
+            name = f"{outer.name}_{each.name}" if isinstance(outer, ast.ClassDef) else f"{each.name}_plainly"
+            text = textwrap.dedent("\n".join(lines[each.lineno - 1 : each.end_lineno]))
+            plain += [text.replace(f"def {each.name}(", f"def {name}(", 1), ""]
+            for decorator in reversed(each.decorator_list):
+                name = f"{ast.unparse(decorator)}({name})"
+            lines[first(each) : each.end_lineno] = [f"{' ' * each.col_offset}{each.name} = {name}"]
+        lines[first(outer) : first(outer)] = plain
+    return "\n".join([*lines, ""])
+
+
+def first(node: ast.stmt) -> int:
+    """Return the index of a statement's first line, which may be a decorator's."""
+    return min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))]) - 1
 
 
 def mutmut(home: Path, *words: str, quiet: bool = True) -> str:

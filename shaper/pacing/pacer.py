@@ -13,20 +13,12 @@ than `LATENESS`; what is lost beyond that is not given back.
 
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from shaper.pacing.limit import Bucket, quantum
 
 LATENESS = 0.1
 """Seconds by which a transfer may be behind and still catch up. The law of its buckets holds for the bytes sent
 whenever it is punctual; when it was late, at most `burst + rate * (t + LATENESS)` bytes are sent within any t."""
-
-
-class Release(NamedTuple):
-    """What leaves now, and when to ask again: an instant, or None when only new bytes can change anything."""
-
-    data: bytes
-    wake_at: float | None
 
 
 class Pacer:
@@ -87,9 +79,10 @@ class Pacer:
             self._queue.append(data)
             self.backlog += len(data)
 
-    def release(self, now: float, stretch: float = 1.0, grain: float = 0.0) -> Release:
-        """Give out what is due at `now`. For a proxy under load, `stretch` makes the pieces larger and fewer.
+    def release(self, now: float, stretch: float = 1.0, grain: float = 0.0) -> tuple[bytes, float | None]:
+        """Give out what is due at `now`, and when to ask again: an instant, or None for when more bytes come.
 
+        For a proxy under load, `stretch` makes the pieces larger and fewer.
         With a `grain`, those that nobody else's depend on are due at, or just before, a multiple of so many seconds.
 
         An instant that is past already asks for another turn, after those whose pieces are due before.
@@ -97,15 +90,15 @@ class Pacer:
         size = 0
         while self.backlog > size:
             if not self._piece and not self._begin(self.backlog - size, now, stretch, grain):
-                return Release(self._take(size), None)  # frozen
+                return self._take(size), None  # frozen
             alone = True
             while self._due <= now and self._stage < len(self._chain):
                 alone = self._reserve(now) and alone
             if self._due > now or (size and not alone):
-                return Release(self._take(size), self._due)
+                return self._take(size), self._due
             size += self._piece
             self._piece = 0
-        return Release(self._take(size), None)
+        return self._take(size), None
 
     def _begin(self, waiting: int, now: float, stretch: float, grain: float) -> bool:
         """Choose the next piece out of `waiting` bytes; False when the transfer is frozen."""
@@ -142,6 +135,9 @@ class Pacer:
     def _take(self, size: int) -> bytes:
         """Take `size` bytes off the queue's head."""
         self.backlog -= size
+        if size and (end := self._start + size) < len(self._queue[0]):  # nearly always
+            start, self._start = self._start, end
+            return self._queue[0][start:end]
         taken = []
         while size:
             head, start = self._queue[0], self._start

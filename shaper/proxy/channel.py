@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shaper.pacing.pacer import Pacer, Release
+from shaper.pacing.pacer import Pacer
 from shaper.pacing.watermark import Watermark
 from shaper.proxy.clock import monotonic
 from shaper.proxy.gate import Gate
@@ -103,8 +103,7 @@ class Channel:
         if self._alarm and self._alarm.when > now:
             self._regulate(now)
         else:
-            if self._alarm:
-                self._alarm.cancel()
+            self._disarm()
             self._pump(now)
         self._live.held(self._pacer.backlog)
 
@@ -118,8 +117,7 @@ class Channel:
         """Pass on what is held, and all that still comes, without a cap."""
         if self.closed:
             return
-        if self._alarm:
-            self._alarm.cancel()
+        self._disarm()
         self._pacer = self._pacer.emptied()
         self._pump(monotonic())
 
@@ -128,8 +126,7 @@ class Channel:
         if self.closed:
             return
         self.closed = True
-        if self._alarm:
-            self._alarm.cancel()
+        self._disarm()
         self._demand(0.0)
         self._levels.backlog -= self._pacer.backlog
         self._levels.room -= self._room
@@ -137,50 +134,54 @@ class Channel:
 
     def _pump(self, now: float) -> None:
         """Pass on what is due at `now` and set the alarm for the rest."""
-        self._alarm = None
         if self.closed:
             return
-        wake_at = self._release(now)
+        wake_at = self._wait_for_client(now) if self._is_full() else self._release(now)
         self._regulate(now)
         if wake_at is not None:
-            self._alarm = self._ticker.call_at(wake_at, self._pump)
+            alarm = self._alarm = self._alarm or Alarm(self._pump)
+            self._ticker.set(alarm, wake_at)
         elif self._ended and self.is_empty:
             self._on_drained()
 
+    def _disarm(self) -> None:
+        if self._alarm:
+            self._alarm.cancel()
+            self._alarm = None
+
     def _release(self, now: float) -> float | None:
-        if self._is_full():
-            return self._wait_for_client(now) if self._pacer.backlog else None
-        release = self._due(now)
-        backlog = self._pacer.backlog
-        waited = now - self._wait_since if self._wait is Wait.SHAPER and backlog else 0.0
-        self._enter(Wait.SHAPER if backlog else Wait.RECEIVING, now)
-        if size := len(release.data):
+        """Pass on what is due; return when to look again."""
+        try:
+            data, wake_at = self._pacer.release(now, self._ticker.stretch, self._ticker.grain)
+        except Exception:
+            logger.exception("Pacing failed; the response goes on unshaped.")
+            self._metrics.fallback(Fallback.PACING)
+            self._pacer = self._pacer.emptied()
+            data, wake_at = self._pacer.release(now)
+        backlog, waited = self._pacer.backlog, 0.0
+        if backlog and self._wait is Wait.SHAPER:  # piece after piece, the ledger has nothing to learn
+            waited, self._wait_since = now - self._wait_since, now
+        else:
+            self._enter(Wait.SHAPER if backlog else Wait.RECEIVING, now)
+        if size := len(data):
             self._levels.backlog -= size
             self._live.gave(size, now, waited)
-            self._send(release.data)
+            self._send(data)
         self._demand(self._pacer.wakes if backlog else 0.0)
-        return release.wake_at
+        return wake_at
 
-    def _wait_for_client(self, now: float) -> float:
+    def _wait_for_client(self, now: float) -> float | None:
+        """Return when to look again whether the client takes bytes."""
+        if self.is_empty:
+            return None
         if self._wait is not Wait.CLIENT:
             self._enter(Wait.CLIENT, now)
         patience = min(max(PATIENCE[0], (now - self._wait_since) / 16), PATIENCE[1])
         self._demand(1 / patience)
         return now + patience
 
-    def _due(self, now: float) -> Release:
-        """Return what the pacer releases; all that it holds, should it fail."""
-        try:
-            return self._pacer.release(now, self._ticker.stretch, self._ticker.grain)
-        except Exception:
-            logger.exception("Pacing failed; the response goes on unshaped.")
-            self._metrics.fallback(Fallback.PACING)
-            self._pacer = self._pacer.emptied()
-            return self._pacer.release(now)
-
     def _enter(self, wait: Wait, now: float) -> None:
-        if self._wait is not wait or wait is not Wait.SHAPER:  # piece after piece, the ledger has nothing to learn
-            self._live.ledger.enter(wait, now)
+        self._live.ledger.enter(wait, now)
         self._wait, self._wait_since = wait, now
 
     def _demand(self, wakes: float) -> None:

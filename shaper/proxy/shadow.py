@@ -78,7 +78,7 @@ class Shadow:
     def step(self, at: float, stretch: float) -> None:
         """Pass what is due at this instant, and get in line again for the rest."""
         self._at = at
-        wake_at = self._pacer.release(at, stretch).wake_at
+        _, wake_at = self._pacer.release(at, stretch)
         self._is_waiting = wake_at is not None
         if wake_at is not None:
             self._stage.enter(max(at, wake_at), self)

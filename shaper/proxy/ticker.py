@@ -32,13 +32,13 @@ there are. At 150 kbit/s up to 20 transfers get 20 ms of rate a piece, 100 get 4
 
 
 class Alarm:
-    """One call to come, at instant `when`; `cancel` forgets it."""
+    """A call to come, at instant `when` once it is set. When it has gone off it may be set again."""
 
     __slots__ = ("callback", "when")
 
-    def __init__(self, callback: Callable[[float], None], when: float) -> None:
+    def __init__(self, callback: Callable[[float], None]) -> None:
         self.callback: Callable[[float], None] | None = callback
-        self.when = when
+        self.when = float("inf")
 
     def cancel(self) -> None:
         """Do not call any more."""
@@ -73,13 +73,19 @@ class Ticker:
         self.grain = GRAIN * 2 ** min(3, floor(log2(1.2 * self.stretch))) if self._demand > BUSY else 0.0
 
     def call_at(self, when: float, callback: Callable[[float], None]) -> Alarm:
-        """Call `callback(now)` at instant `when` of the monotonic clock, or at the grain's next multiple.
+        """Call `callback(now)` at instant `when`, as `set` does."""
+        alarm = Alarm(callback)
+        self.set(alarm, when)
+        return alarm
+
+    def set(self, alarm: Alarm, when: float) -> None:
+        """Have an alarm that is not set go off at instant `when` of the monotonic clock, or the grain's next multiple.
 
         Of those for one instant, who asked first is called first: so turn after turn they keep their order.
         """
         if self.grain:
             when = ceil(when / self.grain - 1e-6) * self.grain
-        alarm = Alarm(callback, when)
+        alarm.when = when
         line = self._lines.get(when)
         if line is None:
             line = self._lines[when] = deque()
@@ -87,7 +93,6 @@ class Ticker:
             if when < self._armed_for:
                 self._arm(when)
         line.append(alarm)
-        return alarm
 
     def together(self, what: object, callback: Callable[[], None]) -> None:
         """Call back once for all alarms that go off now and ask for `what`, after the last; otherwise at once."""

@@ -19,13 +19,13 @@ def drain(pacer, now=0.0, late=0.0, until=float("inf")):
     """Release punctually (or `late`) until nothing is left; return [(instant, bytes)]."""
     events = []
     while True:
-        release = pacer.release(now)
-        if release.data:
-            events.append((now, release.data))
-        if release.wake_at is None or release.wake_at > until:
+        data, wake_at = pacer.release(now)
+        if data:
+            events.append((now, data))
+        if wake_at is None or wake_at > until:
             return events
-        assert release.wake_at > now
-        now = release.wake_at + late
+        assert wake_at > now
+        now = wake_at + late
 
 
 def test_the_burst_goes_first_and_then_a_smooth_line():
@@ -59,7 +59,7 @@ def test_a_long_stall_is_not_made_up_for():
     pacer = Pacer([TokenBucket(1000.0, 0)])
     pacer.push(bytes(10_000), 0.0)
     pacer.release(0.0)
-    released = pacer.release(60.0).data
+    released = pacer.release(60.0)[0]
     assert len(released) <= 20 + 1000 * LATENESS + 20
 
 
@@ -68,20 +68,20 @@ def test_waiting_for_the_origin_earns_only_the_burst():
     pacer.push(bytes(128), 0.0)
     drain(pacer)
     pacer.push(bytes(1000), 50.0)
-    assert 108 < len(pacer.release(50.0).data) <= 128
+    assert 108 < len(pacer.release(50.0)[0]) <= 128
 
 
 def test_free_bytes_pass_before_any_bucket_is_asked():
     pacer = Pacer([TokenBucket(1000.0, 0)], free=16_384)
     pacer.push(bytes(16_500), 0.0)
-    assert len(pacer.release(0.0).data) == 16_384
+    assert len(pacer.release(0.0)[0]) == 16_384
     assert drain(pacer)[-1][0] == pytest.approx(0.116)
 
 
 def test_after_the_freeze_nothing_passes():
     pacer = Pacer([], freeze_after=16_384)
     pacer.push(bytes(20_000), 0.0)
-    assert len(pacer.release(0.0).data) == 16_384
+    assert len(pacer.release(0.0)[0]) == 16_384
     pacer.push(bytes(20_000), 1.0)
     assert pacer.release(1e9) == (b"", None)
     assert pacer.backlog == 20_000 - 16_384 + 20_000
@@ -127,9 +127,9 @@ def share(pacers, seconds, join=None, stall=0.0):
         if now >= seconds:
             return got
         now = max(now, int(now) + stall)
-        release = pacers[i].release(now)
-        got[i][int(now)] += len(release.data)
-        heappush(alarms, (release.wake_at, next(numbers), i))
+        data, wake_at = pacers[i].release(now)
+        got[i][int(now)] += len(data)
+        heappush(alarms, (wake_at, next(numbers), i))
 
 
 def jain(shares):
@@ -196,7 +196,7 @@ def test_bytes_are_neither_lost_nor_reordered_nor_invented(pushes, steps, free, 
     for step in steps:
         if pushes:
             pacer.push(pushes.pop(0), now)
-        out += pacer.release(now, stretch, grain).data
+        out += pacer.release(now, stretch, grain)[0]
         assert body.startswith(out)
         now += step
     for chunk in pushes:
@@ -214,7 +214,7 @@ def test_whenever_it_is_woken_it_stays_within_the_law(steps, burst, grain):
     rate, pacer, now, sent = 1000.0, Pacer([TokenBucket(1000.0, burst)]), 0.0, []
     pacer.push(bytes(1_000_000), 0.0)
     for step in steps:
-        sent.append((now, len(pacer.release(now, 1.0, grain).data)))
+        sent.append((now, len(pacer.release(now, 1.0, grain)[0])))
         now += step
     for i, (start, _) in enumerate(sent):
         total = 0
@@ -232,17 +232,17 @@ def test_pieces_grow_with_the_stretch_and_are_never_nothing():
     for rate, stretch, size in ((KBIT150, 1.0, 375), (KBIT150, 2.0, 750), (10.0, 1.0, 1), (10.0, 3.0, 3)):
         pacer = Pacer([TokenBucket(rate, 0)])
         pacer.push(bytes(5000), 0.0)
-        wake_at = pacer.release(0.0, stretch).wake_at
-        assert len(pacer.release(wake_at, stretch).data) == size
+        wake_at = pacer.release(0.0, stretch)[1]
+        assert len(pacer.release(wake_at, stretch)[0]) == size
 
 
 def instants(pacer, until, **how):
     """Return when the pieces of a pacer leave that is woken at exactly the instants that it asks for."""
     now, left = 0.0, []
     while now < until:
-        release = pacer.release(now, **how)
-        left += [now] * bool(release.data)
-        now = release.wake_at
+        data, wake_at = pacer.release(now, **how)
+        left += [now] * bool(data)
+        now = wake_at
     return left
 
 
@@ -264,15 +264,15 @@ def test_what_several_share_is_not_rounded_to_the_grain():
     now, sizes = 0.0013, set()
     for _ in range(100):
         releases = [pacer.release(now, 1.0, 0.013) for pacer in pacers]
-        sizes |= {len(release.data) for release in releases}
-        now = min(release.wake_at for release in releases)
+        sizes |= {len(data) for data, _ in releases}
+        now = min(wake_at for _, wake_at in releases)
     assert sizes == {0, 375}
 
 
 def test_the_first_piece_behind_a_wider_bucket_is_as_small_as_any():
     pacer = Pacer([TokenBucket(KBIT150, 0), TokenBucket(100 * KBIT150, 100_000)])
     pacer.push(bytes(5000), 7.0)
-    assert len(pacer.release(pacer.release(7.0).wake_at).data) == 375
+    assert len(pacer.release(pacer.release(7.0)[1])[0]) == 375
 
 
 def test_what_its_own_bucket_refilled_while_it_waited_for_a_wider_one_goes_in_one_piece():
@@ -281,7 +281,7 @@ def test_what_its_own_bucket_refilled_while_it_waited_for_a_wider_one_goes_in_on
     pacer.push(bytes(5000), 0.0)
     pacer.release(0.0)
     wide.reserve(9000, 0.0)  # 90 ms of somebody else
-    first = pacer.release(0.02).wake_at
+    first = pacer.release(0.02)[1]
     pacer.release(first)
     assert pacer._piece == pytest.approx(1000.0 * (first - 0.02), abs=1)  # of its own rate, not of the wider one
 
@@ -290,5 +290,5 @@ def test_an_emptied_pacer_passes_on_all_that_was_held_in_order():
     pacer = Pacer([TokenBucket(1.0, 1)])
     pacer.push(b"abc", 0.0)
     pacer.push(b"def", 0.0)
-    assert pacer.release(0.0).data == b"a"
-    assert pacer.emptied().release(0.0).data == b"bcdef"
+    assert pacer.release(0.0)[0] == b"a"
+    assert pacer.emptied().release(0.0)[0] == b"bcdef"

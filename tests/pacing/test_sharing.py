@@ -64,12 +64,12 @@ def paced(transfers, caps):
         if i not in pacers:
             pacers[i] = Pacer(table.chain("rule", limits, connection="", client=transfers[i][2], now=now))
             pacers[i].push(bytes(transfers[i][1]), now)
-        release = pacers[i].release(now)
-        sent += [(now, i, len(release.data))] if release.data else []
-        if release.wake_at is None:
+        data, wake_at = pacers[i].release(now)
+        sent += [(now, i, len(data))] if data else []
+        if wake_at is None:
             done[i] = now
         else:
-            heappush(alarms, (max(now, release.wake_at), next(numbers), i))
+            heappush(alarms, (max(now, wake_at), next(numbers), i))
     return done, sent
 
 

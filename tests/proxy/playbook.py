@@ -46,9 +46,14 @@ class Ticker:
         return self._heap[0][0] if self._heap else inf
 
     def call_at(self, when, callback):
-        alarm = Alarm(callback, when)
-        heapq.heappush(self._heap, (when, next(self._numbers), alarm))
+        alarm = Alarm(callback)
+        self.set(alarm, when)
         return alarm
+
+    def set(self, alarm, when):
+        assert all(alarm is not other for _, _, other in self._heap), "an alarm is set twice"
+        alarm.when = when
+        heapq.heappush(self._heap, (when, next(self._numbers), alarm))
 
     def demand(self, wakes):
         self.demanded += wakes

@@ -103,5 +103,5 @@ async def test_transfers_of_one_connection_share_its_bucket_and_others_do_not(sh
     sizes = []
     for pacer in (first, second, other, up):
         pacer.push(bytes(500), ticker.now)
-        sizes.append(len(pacer.release(ticker.now).data))
+        sizes.append(len(pacer.release(ticker.now)[0]))
     assert sizes == [100, 0, 100, 100]
