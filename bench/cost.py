@@ -7,6 +7,7 @@ import re
 import subprocess
 from contextlib import contextmanager
 from functools import partial
+from statistics import median
 from time import monotonic
 from urllib.parse import urlsplit
 
@@ -27,32 +28,41 @@ async def close_all(sessions):
         await session.close()
 
 
-async def running(subject, protocol, count, *, seconds=8.0, settle=3.0):
+async def running(subject, protocol, count, *, seconds=4.0, settle=3.0):
     """Return the share of a core, CPU seconds a GB and bytes of memory a transfer, with `count` going on at once.
 
-    The subject has a processor to itself: a client that takes turns with it there would empty its caches.
+    Medians of three times so many seconds, for what else runs on the host comes and goes. The subject has a processor
+    to itself: a client that takes turns with it there would empty its caches.
     """
     gc.collect()
     before = subject.program.memory()
     sessions = await sessions_for(subject, protocol, count)
     with subject.program.apart():
         async with slowed(subject, sessions, count, settle):
-            read = Reads(sessions)
-            cpu, begun = subject.program.cpu(), monotonic()
-            await asyncio.sleep(seconds)
-            spent, elapsed, size = subject.program.cpu() - cpu, monotonic() - begun, read.size
+            shares, prices = [], []
+            for _ in range(3):
+                read, cpu, begun = Reads(sessions), subject.program.cpu(), monotonic()
+                await asyncio.sleep(seconds)
+                spent = subject.program.cpu() - cpu
+                shares.append(spent / (monotonic() - begun))
+                prices += [spent / read.size * 1e9] if read.size else []
+                read.stop()
             memory = subject.program.memory() - before
     await close_all(sessions)
-    return spent / elapsed, spent / size * 1e9 if size else None, memory / count
+    return median(shares), median(prices) if prices else None, memory / count
 
 
 class Reads:
-    """Counts the bytes that sessions read from now on."""
+    """Counts the bytes that sessions read from now on, until it is stopped."""
 
     def __init__(self, sessions):
-        self.size = 0
-        for session in sessions:
-            session.receive = partial(self._take, session.receive)
+        self.size, self._before = 0, [(session, session.receive) for session in sessions]
+        for session, receive in self._before:
+            session.receive = partial(self._take, receive)
+
+    def stop(self):
+        for session, receive in self._before:
+            session.receive = receive
 
     def _take(self, receive, data, since, now):
         self.size += len(data)

@@ -91,8 +91,8 @@ async def costs(peers, add, quick):
     for name in (*ALL, IN_DEBIAN):
         for protocol in speaks(name):
             with peers.fresh(name) as subject:
-                core, a_gigabyte, memory = await cost.running(subject, protocol, 100, seconds=3.0 if quick else 8.0)
-                of_200, _, _ = await cost.running(subject, protocol, 200, seconds=3.0 if quick else 8.0)
+                core, a_gigabyte, memory = await cost.running(subject, protocol, 100, seconds=1.0 if quick else 4.0)
+                of_200, _, _ = await cost.running(subject, protocol, 200, seconds=1.0 if quick else 4.0)
             row = f"{name} {protocol}"
             add(row, "share of a core, 100", core)
             add(row, "CPU s/GB, 100", a_gigabyte)
