@@ -112,6 +112,13 @@ def test_a_latency_that_contradicts_itself_is_refused(policy, latency, message):
     assert (error.at, str(error)) == (("jitter",), message)
 
 
+def test_a_uniform_latency_may_go_down_to_nothing(policy):
+    latency = (
+        policy(IMAGES | {"latency": {"mean": "20 ms", "jitter": "20 ms", "distribution": "uniform"}}).rules[0].latency
+    )
+    assert (latency.mean, latency.jitter) == (0.02, 0.02)
+
+
 @pytest.mark.parametrize(
     ("rules", "keys", "at", "message"),
     [
@@ -182,6 +189,12 @@ def test_limits_go_from_the_narrowest_scope_to_the_widest(scopes):
 def test_a_rule_with_any_effect_asks_for_something(policy, effect):
     assert policy(IMAGES | effect).rules[0].asks_for_something
     assert not policy(IMAGES).rules[0].asks_for_something
+
+
+def test_only_hosts_whose_responses_are_told_apart_are_intercepted(policy):
+    site = {"target": "site", "level": "connection", "caps": [CAP | {"scope": "connection"}]}
+    assert policy(IMAGES, IMAGES, site).intercepted == ("*.twimg.com",)
+    assert policy(site).intercepted == ()
 
 
 def test_a_digest_is_over_all_that_is_said(policy):

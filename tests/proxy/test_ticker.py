@@ -1,12 +1,13 @@
 import asyncio
 import logging
+from itertools import pairwise
 from math import ceil
 
 import pytest
 
 from shaper.proxy import ticker as module
 from shaper.proxy.clock import monotonic
-from shaper.proxy.ticker import BUDGET, BUSY, EASY, GRAIN, TURN, Ticker
+from shaper.proxy.ticker import BUDGET, BUSY, EASY, GRAIN, TURN, Alarm, Ticker
 
 
 @pytest.fixture(params=["timerfd", "asyncio"])
@@ -50,6 +51,21 @@ async def test_an_alarm_may_set_another(ticker):
     done = asyncio.Event()
     ticker.call_at(monotonic(), lambda now: ticker.call_at(now + 0.01, lambda now: done.set()))
     await asyncio.wait_for(done.wait(), 5)
+
+
+async def test_an_alarm_that_went_off_may_be_set_again(ticker):
+    went, done = [], asyncio.Event()
+
+    def go(now):
+        went.append((alarm.when, now))
+        ticker.set(alarm, now + 0.01) if len(went) < 3 else done.set()
+
+    alarm = Alarm(go)
+    ticker.set(alarm, monotonic())
+    await asyncio.wait_for(done.wait(), 5)
+    assert len(went) == 3
+    assert all(later >= before + 0.01 for (_, before), (later, _) in pairwise(went))
+    assert all(now >= when for when, now in went)
 
 
 async def test_an_alarm_that_fails_is_told_and_stops_no_other(ticker, caplog):
