@@ -23,7 +23,10 @@ from shaper.policy.refused import RefusedError
         ("[2001:DB8::1]:443", "2001:db8::1"),
         ("[2001:db8:0:0::1]", "2001:db8::1"),
         ("2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1", "2001:db8::1"),
         ("my_bucket.example", "my_bucket.example"),
+        ("LINUX:443", "linux"),
+        ("no name.:443", "no name"),
         ("", ""),
     ],
 )
