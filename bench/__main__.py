@@ -133,7 +133,7 @@ async def memory(bench):
 
 async def processor(bench):
     """Processor time and memory of slowed transfers at 150 kbit/s, each time by a fresh process"""
-    seconds = 4.0 if bench.quick else 10.0
+    seconds = 1.0 if bench.quick else 4.0
     for protocol, count in (("h1", 100), ("h2", 100), ("h1", 200), ("h2", 200)):
         floor = None
         for make in (mitmproxy, shaper):

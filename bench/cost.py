@@ -39,30 +39,25 @@ async def running(subject, protocol, count, *, seconds=4.0, settle=3.0):
     sessions = await sessions_for(subject, protocol, count)
     with subject.program.apart():
         async with slowed(subject, sessions, count, settle):
-            shares, prices = [], []
+            read, shares, prices = Reads(sessions), [], []
             for _ in range(3):
-                read, cpu, begun = Reads(sessions), subject.program.cpu(), monotonic()
+                had, cpu, begun = read.size, subject.program.cpu(), monotonic()
                 await asyncio.sleep(seconds)
-                spent = subject.program.cpu() - cpu
-                shares.append(spent / (monotonic() - begun))
-                prices += [spent / read.size * 1e9] if read.size else []
-                read.stop()
+                spent, elapsed, size = subject.program.cpu() - cpu, monotonic() - begun, read.size - had
+                shares.append(spent / elapsed)
+                prices += [spent / size * 1e9] if size else []
             memory = subject.program.memory() - before
     await close_all(sessions)
     return median(shares), median(prices) if prices else None, memory / count
 
 
 class Reads:
-    """Counts the bytes that sessions read from now on, until it is stopped."""
+    """Counts the bytes that sessions read from now on."""
 
     def __init__(self, sessions):
-        self.size, self._before = 0, [(session, session.receive) for session in sessions]
-        for session, receive in self._before:
-            session.receive = partial(self._take, receive)
-
-    def stop(self):
-        for session, receive in self._before:
-            session.receive = receive
+        self.size = 0
+        for session in sessions:
+            session.receive = partial(self._take, session.receive)
 
     def _take(self, receive, data, since, now):
         self.size += len(data)
